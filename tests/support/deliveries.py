@@ -1,0 +1,194 @@
+"""One direction of a delivery for its tests: a sender, a receiver, and frames a test may lose.
+
+Frames are bodies as they would be sealed. What both sides count is compared with each one.
+"""
+
+from collections.abc import Iterable
+from random import Random
+from typing import NamedTuple
+
+from mesh import constants
+from mesh.counters import Counters
+from mesh.delivery.incoming import Incoming
+from mesh.delivery.outgoing import Batch, Outgoing
+from mesh.limits import FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
+from mesh.wire.cbor import dumps
+from mesh.wire.messages import (
+    CANCEL,
+    CREDITED,
+    REPLY,
+    REQUEST,
+    TELL,
+    Body,
+    decode_body,
+    encode_head,
+    encode_reply,
+    encode_request,
+)
+
+WINDOW = FRAME_BUDGET_BYTES
+NULL = b"\xf6"
+
+
+class Frame(NamedTuple):
+    """A batch on its way, with the numbers its sender had when it left."""
+
+    plaintext: bytes
+    bulk: bytes | None
+
+    def body(self) -> Body:
+        """As the receiver decodes it."""
+        return decode_body(self.plaintext, self.bulk)
+
+
+def frame_of(batch: Batch) -> Frame:
+    """The frame that carries a batch; the numbers of the other direction are of no interest."""
+    head = encode_head(batch.number, 0, [0], 0, batch.run_count)
+    return Frame(head + batch.runs, batch.bulk)
+
+
+class Direction:
+    """`outgoing` of one node and `incoming` of the other, joined by whatever a test carries."""
+
+    def __init__(self, *, window: int = WINDOW, max_message: int = 1 << 20) -> None:
+        self.counters = Counters()
+        self.window = window
+        self.receipts: list[object] = []
+        self.outgoing = Outgoing(
+            self._new_receipt, window_bytes=window, max_message_bytes=max_message
+        )
+        self.incoming = Incoming(window_bytes=window, counters=self.counters)
+        self.sent: list[tuple[int, str, object]] = []
+        self.got: list[tuple[int, str, object]] = []
+        self.unfinished: list[int] = []
+        self.delivered: list[object] = []
+        self.handled: list[object] = []
+        self.now = 0.0
+
+    def _new_receipt(self) -> object:
+        receipt = object()
+        self.receipts.append(receipt)
+        return receipt
+
+    # -- sending
+
+    def tell(self, subject: str, body: bytes) -> bool:
+        """A raw direct message, by the hot path if it is open. Whether there was room."""
+        outgoing = self.outgoing
+        cost = len(body) + MESSAGE_BUDGET_BYTES
+        if outgoing.raw_subject == subject and cost <= outgoing.budget:
+            outgoing.append(body)
+            outgoing.budget -= cost
+        elif outgoing.offer(TELL, subject, body, raw=True) is None:
+            return False
+        self.sent.append((TELL, subject, body))
+        return True
+
+    def offer(self, kind: int, subject: str, body: object, call_id: int = 1) -> bool:
+        """Any other message. Whether there was room."""
+        item, encoded = encoded_item(kind, body, call_id)
+        if self.outgoing.offer(kind, subject, encoded) is None:
+            return False
+        self.sent.append((kind, subject, item))
+        return True
+
+    def bulk(self, kind: int, subject: str, body: bytes, call_id: int = 1) -> bool:
+        """A message whose bytes travel beside the array. Whether there was room."""
+        item, _ = encoded_item(kind, body, call_id)
+        placeholder = NULL if kind == TELL else encoded_item(kind, None, call_id)[1]
+        if self.outgoing.offer_bulk(kind, subject, placeholder, body) is None:
+            return False
+        self.sent.append((kind, subject, item))
+        return True
+
+    def flush(self) -> list[Frame]:
+        """Close the open batch and let everything unsent leave."""
+        self.outgoing.close_batch()
+        frames = []
+        for batch in self.outgoing.take_unsent():
+            frames.append(frame_of(batch))
+            self.outgoing.sent(batch, self.now)
+        return frames
+
+    # -- receiving
+
+    def arrive(self, frame: Frame) -> None:
+        """A frame comes out at the other side; its runs are handled when the test says so."""
+        for body in self.incoming.accept(frame.body(), self.now):
+            for kind, subject, items in body.runs:
+                self.got += [(kind, subject, item) for item in items]
+                self.unfinished.append(body.batch)
+
+    def finish(self, batches: Iterable[int] | None = None) -> None:
+        """Handlers are done: those of some runs (named by their batches), or of all."""
+        for batch in list(self.unfinished if batches is None else batches):
+            self.unfinished.remove(batch)
+            self.incoming.finished_run(batch, self.now)
+
+    def tell_back(self) -> None:
+        """The numbers of the receiver reach the sender, as they would in a frame's head."""
+        incoming, outgoing = self.incoming, self.outgoing
+        head = encode_head(0, incoming.acknowledged, incoming.handled, incoming.credit, 0)
+        numbers = decode_body(head)
+        incoming.told()
+        self.delivered += outgoing.acknowledge(numbers.acknowledged)
+        self.handled += outgoing.on_handled(numbers.handled)
+        outgoing.on_credit(numbers.credit)
+
+    def carry(self) -> None:
+        """Everything queued arrives, is handled, and the sender is told."""
+        for frame in self.flush():
+            self.arrive(frame)
+        self.finish()
+        self.tell_back()
+
+    def check_settled(self) -> None:
+        """Nothing is lost, repeated or under way, and all credit has returned to the byte."""
+        assert by_subject(self.got) == by_subject(self.sent)
+        assert self.outgoing.idle
+        assert not self.outgoing.has_unsent
+        assert not self.unfinished
+        assert self.incoming.handled == [self.incoming.acknowledged]
+        assert self.outgoing.credit_left == self.window
+        assert self.counters["dropped.over_credit"] == 0
+
+
+def by_subject(
+    messages: list[tuple[int, str, object]],
+) -> dict[tuple[int, str], list[object]]:
+    """The messages of each kind and subject, in their order."""
+    sorted_out: dict[tuple[int, str], list[object]] = {}
+    for kind, subject, item in messages:
+        sorted_out.setdefault((kind, subject), []).append(item)
+    return sorted_out
+
+
+def encoded_item(kind: int, body: object, call_id: int) -> tuple[object, bytes]:
+    """What arrives of a message of this kind, and how it is queued."""
+    if kind == REQUEST:
+        return [call_id, 500, body], encode_request(call_id, 500, body)
+    if kind == REPLY:
+        return [call_id, 0, body], encode_reply(call_id, 0, body)
+    if kind == CANCEL:
+        return call_id, dumps(call_id)
+    return body, dumps(body)
+
+
+def random_message(random: Random, direction: Direction, largest: int) -> bool:
+    """Try to send one message of any kind and size. Whether there was room."""
+    subject = random.choice(["", "log", "x" * constants.SUBJECT_MAX_BYTES, "\U0001f41d" * 60])
+    size = random.choice([0, 1, 23, 24, 255, 256, 4000, largest // 3, largest])
+    body = random.randbytes(random.randint(0, size))
+    kind = random.choice([TELL, TELL, REQUEST, REPLY, CANCEL])
+    call_id = random.choice([1, 2**40])
+    way = random.randrange(8)
+    if way < 4:
+        return direction.tell(random.choice(["log", subject]), body)
+    if way == 4 and kind != CANCEL:
+        return direction.bulk(kind, subject, body, call_id)
+    return direction.offer(kind, subject, {"n": body.hex()[:largest]}, call_id)
+
+
+def is_credited(batch: Body) -> bool:
+    """Whether a batch uses up credit."""
+    return any(run[0] in CREDITED for run in batch.runs)
