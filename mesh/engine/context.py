@@ -1,0 +1,58 @@
+"""What the rooms of one engine share: settings, trust, randomness handed in, and its output."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from handshake.authentication import Credentials
+from handshake.constants import CLOCK_TOLERANCE_SECONDS
+from handshake.identity import Identity
+from handshake.primitives import x25519_public
+from mesh.counters import Counters
+from mesh.engine.agenda import Agenda
+from mesh.engine.events import Event
+from mesh.engine.settings import Settings
+from mesh.limits import DELEGATION_SECONDS, STATIC_KEY_SECONDS
+from mesh.model import Now, Transmit
+from mesh.trust.policy import Policy
+
+_BEFORE_TIME = Now(0.0, 0.0)
+
+
+@dataclass(slots=True)
+class Context:
+    """`random_bytes(n)`: n unpredictable bytes. `new_receipt()`: the owner's delivery object."""
+
+    identity: Identity
+    settings: Settings
+    policy: Policy
+    counters: Counters
+    random_bytes: Callable[[int], bytes]
+    new_receipt: Callable[[], object]
+    agenda: Agenda = field(default_factory=Agenda)
+    transmits: list[Transmit] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    now: Now = _BEFORE_TIME
+    closing: bool = False
+    _credentials: Credentials | None = field(default=None, repr=False)
+    _credentials_made: float = 0.0
+
+    def random_id(self) -> int:
+        """A session id or token: 64 random bits, never zero."""
+        return int.from_bytes(self.random_bytes(8), "big") or 1
+
+    def credentials(self) -> Credentials:
+        """Our identity and the X25519 key it delegates; the key is made anew every day."""
+        wall = self.now.wall
+        made = self._credentials
+        if made is None or not 0 <= wall - self._credentials_made < STATIC_KEY_SECONDS:
+            private = self.random_bytes(32)
+            delegation = self.identity.delegate(
+                x25519_public(private),
+                # Valid at peers whose clock is behind ours, too.
+                max(0, int(wall) - CLOCK_TOLERANCE_SECONDS),
+                int(wall + DELEGATION_SECONDS),
+                self.settings.mesh_id,
+            )
+            made = self._credentials = Credentials(self.identity, private, delegation)
+            self._credentials_made = wall
+        return made

@@ -1,0 +1,35 @@
+"""What a node may choose about its engine; the same for its whole life."""
+
+from dataclasses import dataclass, field
+
+from handshake.authentication import mesh_id, mesh_psk
+from mesh import constants
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`mesh`: the mesh's name. `mesh_secret`: 32 bytes or None. `suites`: in our preference.
+
+    `window_bytes`: room promised to each peer. `max_message_bytes`: of one encoded message.
+    `rekey_after_seconds`: interval between fresh exchanges. `max_peers`: with sessions at a time.
+    `instance`: 16 random bytes, one run.
+    """
+
+    instance: bytes
+    mesh: str = "default"
+    mesh_secret: bytes | None = field(default=None, repr=False)
+    suites: tuple[str, ...] = ("ChaChaPoly",)
+    window_bytes: int = 4 * 1024 * 1024
+    max_message_bytes: int = 2 * 1024 * 1024
+    rekey_after_seconds: float = constants.REKEY_AFTER_SECONDS
+    max_peers: int = 1024
+
+    @property
+    def mesh_id(self) -> bytes:
+        """32 bytes that stand for the mesh in every handshake."""
+        return mesh_id(self.mesh)
+
+    @property
+    def psk(self) -> bytes:
+        """What the first handshake message proves knowledge of."""
+        return mesh_psk(self.mesh_id, self.mesh_secret)

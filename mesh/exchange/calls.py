@@ -1,0 +1,126 @@
+"""Calls: a request is answered by one reply, matched by the number the caller gave it.
+
+Requests and replies are ordinary messages of a delivery; this room knows their shapes and which
+of them are still waiting. What waits is an opaque token: a future to the runtime.
+"""
+
+from typing import Generic, NamedTuple, TypeVar
+
+from mesh.errors import BufferFull, CallFailed, Denied, MalformedFrame, MeshError, NoHandler
+from mesh.limits import CALLS_PER_PEER
+from mesh.wire import messages
+
+Token = TypeVar("Token")
+
+# Texts of a handler's error: enough to understand it, too little to fill memory.
+_TEXT_MAX = 2000
+
+
+class Request(NamedTuple):
+    """A request as it arrived: the caller's number for it, its time left, and its body."""
+
+    call_id: int
+    timeout_seconds: float
+    body: object
+
+
+class Reply(NamedTuple):
+    """A reply as it arrived."""
+
+    call_id: int
+    status: int
+    body: object
+
+
+def decode_request(item: object) -> Request:
+    """Raises MalformedFrame when the item is not a request."""
+    call_id, timeout_ms, body = _item(item)
+    return Request(call_id, timeout_ms / 1000, body)
+
+
+def decode_reply(item: object) -> Reply:
+    """Raises MalformedFrame when the item is not a reply."""
+    return Reply(*_item(item))
+
+
+def decode_cancel(item: object) -> int:
+    """The number of the call that is not waited for. Raises MalformedFrame."""
+    if type(item) is not int or item < 0:
+        raise MalformedFrame("a cancelled call is named by its number")
+    return item
+
+
+def _item(item: object) -> tuple[int, int, object]:
+    if type(item) is not list or len(item) != 3:
+        raise MalformedFrame("a request or reply is not an array of three")
+    call_id, number, body = item
+    if type(call_id) is not int or type(number) is not int or call_id < 0 or number < 0:
+        raise MalformedFrame("a request or reply does not begin with two numbers")
+    return call_id, number, body
+
+
+def describe_failure(error: BaseException) -> list[str]:
+    """What the caller may know of a handler's error: its type and text, no traceback.
+
+    Always something that can be carried, whatever the error's own methods do.
+    """
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be read"
+    return [_carried(type(error).__name__), _carried(text)]
+
+
+def _carried(text: str) -> str:
+    """No half surrogate pairs (file names that are no UTF-8 have them), and not too much."""
+    return text[:_TEXT_MAX].encode(errors="backslashreplace").decode()[:_TEXT_MAX]
+
+
+def error_of(reply: Reply, subject: str) -> MeshError:
+    """The error that a reply with another status than OK stands for."""
+    if reply.status == messages.REPLY_FAILED:
+        match reply.body:
+            case [str(kind), str(text)]:
+                return CallFailed(kind[:_TEXT_MAX], text[:_TEXT_MAX])
+            case _:
+                return CallFailed("Unknown", "the peer did not say what failed")
+    if reply.status == messages.REPLY_NO_HANDLER:
+        return NoHandler(f"nobody there serves {subject!r}")
+    if reply.status == messages.REPLY_DENIED:
+        return Denied(f"the peer does not allow {subject!r}")
+    if reply.status == messages.REPLY_CANCELLED:
+        return CallFailed("Cancelled", "the handler was cancelled")
+    if reply.status == messages.REPLY_NOT_CARRIED:
+        text = reply.body if isinstance(reply.body, str) else "the reply could not be carried"
+        return CallFailed("InvalidMessage", text[:_TEXT_MAX])
+    return CallFailed("Unknown", f"reply status {reply.status}")
+
+
+class PendingCalls(Generic[Token]):
+    """Calls to one peer that wait for their replies."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Token] = {}
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def open(self, token: Token) -> int:
+        """The number of a new call. Raises BufferFull over `CALLS_PER_PEER` waiting ones."""
+        if len(self._waiting) >= CALLS_PER_PEER:
+            raise BufferFull(f"{CALLS_PER_PEER} calls to this peer wait for replies already")
+        number = self._next
+        self._next += 1
+        self._waiting[number] = token
+        return number
+
+    def take(self, call_id: int) -> Token | None:
+        """The call that a reply belongs to; None when it is over already."""
+        return self._waiting.pop(call_id, None)
+
+    def take_all(self) -> list[Token]:
+        """All that wait: the peer is gone."""
+        waiting = list(self._waiting.values())
+        self._waiting.clear()
+        return waiting

@@ -1,0 +1,30 @@
+"""Limits one node sets for itself, each with its reason. The wire does not depend on them."""
+
+from typing import Final
+
+# A frame collects messages up to this budget: beyond it the cost per message no longer falls,
+# while the wait for the first of them grows.
+FRAME_BUDGET_BYTES: Final = 64 * 1024
+# What a message takes of that budget beside its body: its share of heads, and of the window
+# (constants.MESSAGE_OVERHEAD_BYTES and a CBOR head of at most 9 bytes).
+MESSAGE_BUDGET_BYTES: Final = 64
+# From this size a bytes body travels beside the CBOR array: encoding would copy it.
+BULK_BYTES: Final = 16 * 1024
+
+# A stranger costs memory before it has proved anything.
+HALF_OPEN_PER_ADDRESS: Final = 16
+HALF_OPEN_LOCAL: Final = 512
+HALF_OPEN_TOTAL: Final = 1024
+# Sessions a peer opened but never used.
+UNCONFIRMED_PER_PEER: Final = 4
+# Return paths kept for a peer that connects again and again.
+ROUTES_PER_PEER: Final = 8
+# The oldest batches sent again when nothing was heard: enough to find out what is missing.
+RESEND_BURST_BATCHES: Final = 16
+# Calls waiting for a reply from one peer: a reply needs no credit, its room is reserved here.
+CALLS_PER_PEER: Final = 65_536
+# Strangers remembered for `mesh peers`, with the command that would trust them.
+STRANGERS_REMEMBERED: Final = 64
+
+STATIC_KEY_SECONDS: Final = 24 * 3600.0
+DELEGATION_SECONDS: Final = 48 * 3600.0

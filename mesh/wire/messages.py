@@ -1,0 +1,210 @@
+"""What a data frame says: the body that is sealed, as runs of messages.
+
+A body is one CBOR array, `[batch, acknowledged, handled, credit, run, ...]`. The numbers ahead of
+the runs (the head) are always written in full width, so a batch that is sent again with newer
+numbers has the same length, and what its runs cost is known from the length alone.
+"""
+
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from mesh.errors import MalformedFrame
+from mesh.wire import cbor
+
+TELL: Final = 1
+REQUEST: Final = 2
+REPLY: Final = 3
+CANCEL: Final = 4
+
+PING: Final = 64
+PONG: Final = 65
+WELCOME: Final = 66
+CLOSE: Final = 67
+GAP: Final = 68
+HELLO: Final = 69
+HELLO_ANSWER: Final = 70
+CHALLENGE: Final = 71
+CHALLENGE_ANSWER: Final = 72
+FRESH_1: Final = 73
+FRESH_2: Final = 74
+PROBE: Final = 75
+
+FIRST_CONTROL: Final = 64
+"""Kinds from here on are control: they ride in batch 0 only, the others in numbered batches."""
+KIND_MAX: Final = 255
+RUNS_MAX: Final = 1024
+"""Runs of one batch at most: a frame's budget never holds as many, and each costs a look-up."""
+
+CREDITED: Final = frozenset({TELL, REQUEST})
+"""Kinds whose encoded runs use up the receiver's credit."""
+
+REPLY_OK: Final = 0
+REPLY_FAILED: Final = 1
+REPLY_NO_HANDLER: Final = 2
+REPLY_DENIED: Final = 3
+REPLY_CANCELLED: Final = 4
+REPLY_NOT_CARRIED: Final = 5
+
+# The frame's array, a run, its list of bodies and the item around a body: what stands above it.
+_DEPTH_ABOVE_BODY: Final = 4
+_FRAME_DEPTH: Final = cbor.MAX_DEPTH + _DEPTH_ABOVE_BODY
+
+_LONG_ARRAY: Final = 0x99
+_LONG_INTEGER: Final = 0x1B
+_PAIR: Final = 0x82
+_TRIPLE: Final = b"\x83"
+_NUMBERS_BEFORE_RUNS: Final = 4
+
+_BARE_HEAD: Final = struct.Struct(">BHBQBQBHBQBQ")
+_HEAD_WITHOUT_CREDIT: Final = struct.Struct(">BHBQBQBHBQ")
+_RANGE: Final = struct.Struct(">BBQBQ")
+_CREDIT: Final = struct.Struct(">BQ")
+
+
+class Body(NamedTuple):
+    """A data frame's body.
+
+    batch: its number; 0 carries control runs, or nothing, and is never acknowledged.
+    acknowledged: every batch up to this one was accepted by the sender of the frame.
+    handled: `[all up to, [first, last], ...]`, ascending: batches whose messages were handled.
+    credit: how many bytes of credited runs its sender will take in all, an absolute offset.
+    runs: `[kind, subject, [body, ...]]` each.
+    cost: bytes of the encoded runs, a body that travelled beside them included.
+    """
+
+    batch: int
+    acknowledged: int
+    handled: list[Any]
+    credit: int
+    runs: list[Any]
+    cost: int
+
+
+def encode_head(
+    batch: int, acknowledged: int, handled: Sequence[Any], credit: int, run_count: int
+) -> bytes:
+    """The numbers before the runs, in full width. Encoded runs are appended to it.
+
+    Raises `struct.error` for numbers outside 64 bits and more than 65,531 runs.
+    """
+    if len(handled) == 1:
+        return _BARE_HEAD.pack(
+            *(_LONG_ARRAY, _NUMBERS_BEFORE_RUNS + run_count, _LONG_INTEGER, batch),
+            *(_LONG_INTEGER, acknowledged, _LONG_ARRAY, 1, _LONG_INTEGER, handled[0]),
+            *(_LONG_INTEGER, credit),
+        )
+    parts = [
+        _HEAD_WITHOUT_CREDIT.pack(
+            *(_LONG_ARRAY, _NUMBERS_BEFORE_RUNS + run_count, _LONG_INTEGER, batch),
+            *(_LONG_INTEGER, acknowledged, _LONG_ARRAY, len(handled), _LONG_INTEGER, handled[0]),
+        )
+    ]
+    for first, last in handled[1:]:
+        parts.append(_RANGE.pack(_PAIR, _LONG_INTEGER, first, _LONG_INTEGER, last))
+    parts.append(_CREDIT.pack(_LONG_INTEGER, credit))
+    return b"".join(parts)
+
+
+def encode_run(kind: int, subject: str, bodies: list[bytes]) -> bytes:
+    """A run of byte strings, in one pass. The caller knows that they are bytes."""
+    return cbor.dumps_unchecked([kind, subject, bodies])
+
+
+def encode_run_of_encoded(kind: int, subject: str, encoded_bodies: list[bytes]) -> bytes:
+    """A run of bodies that are CBOR already: each from `cbor.dumps`, or an item from here."""
+    return b"".join(
+        (_run_head(kind, subject), cbor.array_head(len(encoded_bodies)), *encoded_bodies)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _run_head(kind: int, subject: str) -> bytes:
+    return _TRIPLE + cbor.dumps_unchecked(kind) + cbor.dumps_unchecked(subject)
+
+
+def encode_request(call_id: int, timeout_ms: int, body: object) -> bytes:
+    """The item of a `REQUEST`. Raises `InvalidMessage` as `cbor.dumps` does."""
+    return cbor.dumps([call_id, timeout_ms, body], cbor.MAX_DEPTH + 1)
+
+
+def encode_reply(call_id: int, status: int, body: object) -> bytes:
+    """The item of a `REPLY`. Raises `InvalidMessage` as `cbor.dumps` does."""
+    return cbor.dumps([call_id, status, body], cbor.MAX_DEPTH + 1)
+
+
+def decode_body(
+    plaintext: bytes | bytearray | memoryview, bulk: bytes | memoryview | None = None
+) -> Body:
+    """Take the body of a frame apart, its shape checked by the run, not by the message.
+
+    `bulk` is the body that travelled beside the array. The frame then holds one run of one
+    message: a `TELL` with None in the body's place, or a `REQUEST` or `REPLY` with None as the
+    last element of its item.
+
+    The items of `REQUEST`, `REPLY` and `CANCEL` and the bodies of control kinds are as the peer
+    made them: the rooms that act on them check them. Kinds that nobody knows pass.
+
+    Raises `MalformedFrame` and nothing else.
+    """
+    value = cbor.loads(plaintext, _FRAME_DEPTH)
+    if type(value) is not list or len(value) < _NUMBERS_BEFORE_RUNS:
+        raise MalformedFrame("a body is an array of four numbers and runs")
+    batch, acknowledged, handled, credit = value[:_NUMBERS_BEFORE_RUNS]
+    runs = value[_NUMBERS_BEFORE_RUNS:]
+    # Only numbers in the right places and ranges can give these very bytes again.
+    try:
+        head = encode_head(batch, acknowledged, handled, credit, len(runs))
+    except (struct.error, TypeError, ValueError, IndexError, KeyError):
+        raise MalformedFrame("a head of other things than numbers") from None
+    if plaintext[: len(head)] != head:
+        raise MalformedFrame("a head that is not in full width")
+    if len(handled) > 1:
+        _check_ranges(handled)
+    if len(runs) > (1 if batch == 0 else RUNS_MAX):
+        raise MalformedFrame("more runs than one frame may hold")
+    for run in runs:
+        _check_run(run, batch)
+    cost = len(plaintext) - len(head)
+    if bulk is not None:
+        _place(bulk, runs)
+        cost += len(bulk)
+    return Body(batch, acknowledged, handled, credit, runs, cost)
+
+
+def _check_ranges(handled: list[Any]) -> None:
+    previous = handled[0]
+    for first, last in handled[1:]:
+        if not previous < first <= last:
+            raise MalformedFrame("handled ranges that do not ascend")
+        previous = last
+
+
+def _check_run(run: object, batch: int) -> None:
+    if type(run) is not list or len(run) != 3:
+        raise MalformedFrame("a run is a kind, a subject and bodies")
+    kind, subject, bodies = run
+    if type(kind) is not int or not 0 < kind <= KIND_MAX:
+        raise MalformedFrame("a kind is a number from 1 to 255")
+    if (kind >= FIRST_CONTROL) != (batch == 0):
+        raise MalformedFrame("control rides in batch 0, and nothing else does")
+    if batch == 0 and type(bodies) is list and len(bodies) > 1:
+        raise MalformedFrame("batch 0 holds one item of control at most")
+    if type(subject) is not str or type(bodies) is not list or not bodies:
+        raise MalformedFrame("a run has a text for a subject and at least one body")
+
+
+def _place(bulk: bytes | memoryview, runs: list[Any]) -> None:
+    """Put the body that travelled beside the array where None keeps its place."""
+    if len(runs) != 1 or len(runs[0][2]) != 1:
+        raise MalformedFrame("a bulk frame holds one message")
+    kind, _, bodies = runs[0]
+    where = bodies
+    if kind in {REQUEST, REPLY}:
+        where = bodies[0]
+    elif kind != TELL:
+        raise MalformedFrame("a kind whose bodies do not travel beside the array")
+    if type(where) is not list or not where or where[-1] is not None:
+        raise MalformedFrame("a bulk frame keeps its body's place with None")
+    where[-1] = bulk
