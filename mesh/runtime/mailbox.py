@@ -1,0 +1,138 @@
+"""Calls to one instance of a peer, and replies to its own, over the queue that a postbox is."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from mesh.delivery.delivery import Delivery
+from mesh.errors import CallTimeout, MalformedFrame, MeshError
+from mesh.exchange.calls import PendingCalls, decode_reply, describe_failure, error_of
+from mesh.limits import BULK_BYTES
+from mesh.model import Peer
+from mesh.runtime.postbox import BYTES_LIKE, Message, Postbox, copied
+from mesh.runtime.timeouts import Timeouts
+from mesh.wire import messages
+from mesh.wire.cbor import dumps_unchecked
+
+if TYPE_CHECKING:
+    from mesh.runtime.pump import Pump
+
+# Longer than anybody waits, and a number that the wire can carry in milliseconds.
+_LONGEST_CALL_SECONDS = 1e9
+_WHY_NOT_CARRIED_MAX_BYTES = 500
+
+
+class Mailbox(Postbox):
+    """Everything that is said to one instance of a peer; see `Postbox` for the arguments."""
+
+    def __init__(self, peer: Peer, delivery: Delivery, pump: "Pump") -> None:
+        super().__init__(peer, delivery, pump)
+        self.calls: PendingCalls[tuple[str, float, asyncio.Future[Any]]] = PendingCalls()
+        self._timeouts = Timeouts(self._expire)
+
+    async def call(self, subject: str, body: object, timeout: float) -> Any:
+        """Send a request and wait for its reply, `timeout` seconds in all.
+
+        Raises CallTimeout, what the reply stands for, and as `tell`.
+        """
+        self._check_open()
+        timeout = min(timeout, _LONGEST_CALL_SECONDS)
+        if not timeout > 0:
+            raise CallTimeout(f"a timeout of {timeout:g} s leaves no time for {subject!r}")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        call_id = self.calls.open((subject, timeout, future))
+        try:
+            patience_ms = int(timeout * 1000) + 1
+            message = self._item(messages.REQUEST, subject, call_id, patience_ms, body)
+            if self._line or self._queue(message) is None:
+                self._enter(self._line, future, message)
+            else:
+                self._flush_soon()
+            self._timeouts.add(call_id, timeout)
+            return await future
+        except (asyncio.CancelledError, CallTimeout):
+            self._give_up(subject, call_id, future)
+            raise
+        finally:
+            self._timeouts.discard(call_id)
+            self.calls.take(call_id)
+
+    def _expire(self, call_id: int) -> None:
+        waiting = self.calls.take(call_id)
+        if waiting is None or waiting[2].done():
+            return
+        subject, timeout, future = waiting
+        missing = "room for the request" if future in self._line else "reply"
+        future.set_exception(
+            CallTimeout(f"no {missing} to {subject!r} from {self.peer} within {timeout:g} s")
+        )
+
+    def _give_up(self, subject: str, call_id: int, future: asyncio.Future[Any]) -> None:
+        """The far side need not go on; if there is no room to say so, its own time runs out."""
+        if not self._leave(self._line, future) and self._ended is None:
+            self._queue(Message(messages.CANCEL, subject, dumps_unchecked(call_id)))
+            self._flush_soon()
+
+    def on_replies(self, items: list[Any]) -> int:
+        """A run of replies: each ends the call it belongs to, if somebody still waits.
+
+        How many of them are no replies at all.
+        """
+        malformed = 0
+        take = self.calls.take
+        for item in items:
+            try:
+                reply = decode_reply(item)
+            except MalformedFrame:
+                malformed += 1
+                continue
+            waiting = take(reply.call_id)
+            if waiting is None or waiting[2].done():
+                continue
+            if reply.status == messages.REPLY_OK:
+                waiting[2].set_result(reply.body)
+            else:
+                waiting[2].set_exception(error_of(reply, waiting[0]))
+        return malformed
+
+    async def reply(self, subject: str, call_id: int, status: int, body: object) -> None:
+        """Answer a request; a body that cannot be carried becomes an error for the caller."""
+        try:
+            message = self._item(messages.REPLY, "", call_id, status, body)
+        except Exception as error:
+            why = _why_not_carried(subject, error)
+            message = self._item(messages.REPLY, "", call_id, messages.REPLY_NOT_CARRIED, why)
+        if self._ended is not None:
+            raise self._ended.with_traceback(None)
+        if self._replies or self._queue(message) is None:
+            await self._stand_in(self._replies, message)
+        else:
+            self._flush_soon()
+
+    def _item(self, kind: int, subject: str, call_id: int, number: int, body: object) -> Message:
+        if isinstance(body, BYTES_LIKE):
+            octets = body if type(body) is bytes else copied(body)
+            if len(octets) >= BULK_BYTES:
+                self._check_size(len(octets))
+                placeholder = dumps_unchecked([call_id, number, None])
+                return Message(kind, subject, placeholder, bulk=octets)
+            encoded = dumps_unchecked([call_id, number, octets])
+        elif kind == messages.REQUEST:
+            encoded = messages.encode_request(call_id, number, body)
+        else:
+            encoded = messages.encode_reply(call_id, number, body)
+        self._check_size(len(encoded))
+        return Message(kind, subject, encoded)
+
+    def end(self, error: MeshError) -> None:
+        """The peer's instance is gone: whoever waits for room or for a reply is told."""
+        super().end(error)
+        self._timeouts.stop()
+        for _, _, future in self.calls.take_all():
+            if not future.done():
+                future.set_exception(error)
+
+
+def _why_not_carried(subject: str, error: Exception) -> str:
+    """In so few bytes that every peer takes them."""
+    text = f"the reply of {subject!r} cannot be carried: {describe_failure(error)[1]}"
+    return text.encode()[:_WHY_NOT_CARRIED_MAX_BYTES].decode(errors="ignore")

@@ -1,0 +1,232 @@
+"""Sending to one instance of a peer: encode, queue, flush, and wait for room.
+
+The pure half is `mesh.delivery.outgoing`; this one adds what waits. Messages that find no room
+wait in one line, so that nobody overtakes; whoever is cancelled there has queued nothing. Replies
+need no credit and have a line of their own: what waits for the peer's handlers must not keep back
+what those handlers wait for.
+"""
+
+import asyncio
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mesh.delivery.delivery import Delivery
+from mesh.errors import BufferFull, DeliveryFailed, InvalidMessage, MeshError, MessageTooLarge
+from mesh.limits import BULK_BYTES
+from mesh.model import Peer
+from mesh.runtime.receipts import Receipt
+from mesh.wire import messages
+from mesh.wire.cbor import dumps
+
+if TYPE_CHECKING:
+    from mesh.runtime.pump import Pump
+
+_NULL = b"\xf6"
+BYTES_LIKE = (bytes, bytearray, memoryview)
+
+
+class Message(NamedTuple):
+    """One message, encoded. `bulk`: a bytes body that travels beside the array."""
+
+    kind: int
+    subject: str
+    encoded: bytes
+    raw: bool = False
+    bulk: bytes | None = None
+
+
+Line = OrderedDict[asyncio.Future[Any], Message]
+
+
+class Postbox:
+    """`peer` as handlers see it; `pump` puts what is queued on the wire."""
+
+    def __init__(self, peer: Peer, delivery: Delivery, pump: "Pump") -> None:
+        self.peer = peer
+        self.delivery = delivery
+        self.outgoing = delivery.outgoing
+        self._pump = pump
+        self._loop = asyncio.get_running_loop()
+        # Who waits for room, first come first served. The future of a direct message or a reply
+        # is done when it is queued, that of a request when it is answered.
+        self._line: Line = OrderedDict()
+        self._replies: Line = OrderedDict()
+        self._ended: MeshError | None = None
+        self._flush_number = 0
+        self._drained = asyncio.Event()
+
+    # -- direct messages
+
+    async def tell(self, subject: str, body: object) -> Receipt:
+        """Queue a direct message, waiting for room. Raises InvalidMessage, MessageTooLarge.
+
+        An `await` that never suspends starves the loop, so a tight sender yields once a frame.
+        """
+        message = self._tell(subject, body)
+        self._check_open()
+        outgoing = self.outgoing
+        idle, number = outgoing.idle, outgoing.next_number
+        receipt = None if self._line else self._queue(message)
+        if receipt is None:
+            return await self._stand_in(self._line, message)
+        if idle or outgoing.next_number == number:
+            self._flush_soon()
+            return receipt
+        try:
+            await asyncio.sleep(0)
+        finally:
+            # Not before: what joins the open batch in its next turn leaves with it.
+            self._flush_soon()
+        return receipt
+
+    def post(self, subject: str, body: object) -> Receipt:
+        """Queue a direct message at once. Raises BufferFull when it would have to wait."""
+        message = self._tell(subject, body)
+        self._check_open()
+        receipt = None if self._line else self._queue(message)
+        if receipt is None:
+            raise BufferFull(f"no room for {subject!r} to {self.peer}: it has to catch up first")
+        self._flush_soon()
+        return receipt
+
+    def _tell(self, subject: str, body: object) -> Message:
+        if isinstance(body, BYTES_LIKE):
+            octets = body if type(body) is bytes else copied(body)
+            self._check_size(len(octets))
+            if len(octets) >= BULK_BYTES:
+                return Message(messages.TELL, subject, _NULL, bulk=octets)
+            return Message(messages.TELL, subject, octets, raw=True)
+        encoded = dumps(body)
+        self._check_size(len(encoded))
+        return Message(messages.TELL, subject, encoded)
+
+    # -- queueing
+
+    def _queue(self, message: Message) -> Receipt | None:
+        """Queue a message, if there is room, and send what is full; an idle peer gets it at once.
+
+        Whoever calls this flushes soon.
+        """
+        outgoing = self.outgoing
+        idle, number = outgoing.idle, outgoing.next_number
+        kind, subject, encoded, raw, bulk = message
+        if bulk is None:
+            receipt = outgoing.offer(kind, subject, encoded, raw=raw)
+        else:
+            receipt = outgoing.offer_bulk(kind, subject, encoded, bulk)
+        if receipt is None:
+            return None
+        assert isinstance(receipt, Receipt)
+        if kind == messages.TELL:
+            receipt.of_messages = True
+        if idle:
+            self._pump.flush(self.delivery)
+        elif outgoing.next_number != number:
+            self._pump.send_closed(self.delivery)
+        return receipt
+
+    async def _stand_in(self, line: Line, message: Message) -> Receipt:
+        future: asyncio.Future[Receipt] = self._loop.create_future()
+        self._enter(line, future, message)
+        try:
+            return await future
+        finally:
+            self._leave(line, future)
+
+    def _enter(self, line: Line, future: asyncio.Future[Any], message: Message) -> None:
+        line[future] = message
+        if len(line) == 1:
+            # Sending the open batch may make room; the peer is asked for some if it does not.
+            self._loop.call_soon(self._ask_for_room)
+
+    def _ask_for_room(self) -> None:
+        self._pump.flush(self.delivery)
+        self.on_room()
+
+    def _leave(self, line: Line, future: asyncio.Future[Any]) -> bool:
+        """Whoever does not wait any more has queued nothing; the next may need less room."""
+        if line.pop(future, None) is None:
+            return False
+        if line:
+            self._loop.call_soon(self.on_room)
+        return True
+
+    def _flush_soon(self) -> None:
+        """Send the open batch when this turn of the loop is over, unless it was sent by then."""
+        outgoing = self.outgoing
+        if self._flush_number != outgoing.next_number and outgoing.has_open_batch:
+            self._flush_number = outgoing.next_number
+            self._loop.call_soon(self._flush, outgoing.next_number)
+
+    def _flush(self, number: int) -> None:
+        if self.outgoing.next_number == number:
+            self._pump.flush(self.delivery)
+        self.on_room()
+
+    def on_room(self) -> None:
+        """There may be room again: those who wait go on in their order."""
+        if self._replies:
+            self._move_up(self._replies)
+        if self._line:
+            self._move_up(self._line)
+        if self.outgoing.idle and not self._line and not self._replies:
+            self._drained.set()
+
+    def _move_up(self, line: Line) -> None:
+        while line:
+            future, message = line.popitem(last=False)
+            if future.done():
+                continue
+            try:
+                receipt = self._queue(message)
+            except MeshError as error:
+                future.set_exception(error)
+                continue
+            if receipt is None:
+                line[future] = message
+                line.move_to_end(future, last=False)
+                break
+            if message.kind != messages.REQUEST:
+                future.set_result(receipt)
+        self._flush_soon()
+
+    # -- ending
+
+    async def drained(self) -> None:
+        """Wait until everything queued so far and since is acknowledged."""
+        self._drained.clear()
+        if self._ended is None and (not self.outgoing.idle or self._line or self._replies):
+            await self._drained.wait()
+
+    def end(self, error: MeshError) -> None:
+        """The peer's instance is gone: whoever waits for room is told."""
+        never_sent = error
+        if isinstance(error, DeliveryFailed):
+            never_sent = type(error)(str(error), "not_delivered")
+        self._ended = never_sent
+        self._drained.set()
+        for line in (self._replies, self._line):
+            for future in line:
+                if not future.done():
+                    future.set_exception(never_sent)
+            line.clear()
+
+    def _check_open(self) -> None:
+        if self._ended is not None:
+            raise self._ended.with_traceback(None)
+
+    def _check_size(self, size: int) -> None:
+        limit = self.outgoing.max_message_bytes
+        if size > limit:
+            raise MessageTooLarge(
+                f"a message of {size} bytes to {self.peer}: the smaller max_message_bytes of the "
+                f"two nodes allows {limit}"
+            )
+
+
+def copied(body: bytes | bytearray | memoryview) -> bytes:
+    """The bytes as they are now. Raises InvalidMessage for a view that was released."""
+    try:
+        return bytes(body)
+    except ValueError as error:
+        raise InvalidMessage(f"these bytes cannot be read: {error}") from None

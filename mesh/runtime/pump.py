@@ -1,0 +1,173 @@
+"""The one pump: sockets to engine, engine to sockets, events to dispatch, one timer.
+
+Nothing else drives the engine. What is to be sent leaves before events are dispatched, so a slow
+handler never delays a handshake. A descriptor tells of news once (see io/zmq_transport), so a
+port is looked at again whenever a drain stopped at its budget and after every round of sending.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from math import inf
+
+from mesh.delivery.delivery import Delivery
+from mesh.engine.engine import Engine
+from mesh.engine.events import Event
+from mesh.io.notices import Notice
+from mesh.io.zmq_transport import Port, Transport
+from mesh.model import Now
+
+# Frames taken before others have their turn: about a window's worth.
+_DRAIN_BUDGET_FRAMES = 64
+
+logger = logging.getLogger("noisemesh")
+
+
+class Pump:
+    """`clock`: this moment. `on_event`: where the engine's news go."""
+
+    def __init__(
+        self, engine: Engine, clock: Callable[[], Now], on_event: Callable[[Event], None]
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self._on_event = on_event
+        self._on_notice: Callable[[Notice], None] = _ignore
+        self._loop = asyncio.get_running_loop()
+        self._transport: Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+        self._pumping = False
+        self._again: set[Port] = set()
+
+    def attach(self, transport: Transport, on_notice: Callable[[Notice], None]) -> None:
+        """The transport that frames leave by, and where news of its connections go."""
+        self._transport = transport
+        self._on_notice = on_notice
+
+    def watch(self, descriptor: int, port: Port) -> None:
+        """A port was opened."""
+        self._loop.add_reader(descriptor, self._on_readable, port)
+        self._look_again(port)
+
+    def unwatch(self, descriptor: int) -> None:
+        """A port is about to be closed."""
+        self._loop.remove_reader(descriptor)
+
+    def stop(self) -> None:
+        """No timer fires any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = -inf
+        self._transport = None
+
+    # -- what drives it
+
+    def _on_readable(self, port: Port) -> None:
+        self._again.discard(port)
+        frames, more = port.drain(_DRAIN_BUDGET_FRAMES)
+        if frames:
+            now = self.clock()
+            receive = self.engine.receive
+            for origin, frame in frames:
+                try:
+                    receive(frame, origin, now)
+                except Exception:
+                    logger.exception("a frame could not be dealt with")
+        for notice in port.notices():
+            try:
+                self._on_notice(notice)
+            except Exception:
+                logger.exception("a notice could not be dealt with: %r", notice)
+        if more:
+            self._look_again(port)
+        self.run()
+
+    def _on_timer(self) -> None:
+        self._timer_at = inf
+        self._timer = None
+        try:
+            self.engine.advance(self.clock())
+        except Exception:
+            logger.exception("what is due could not be done")
+        self.run()
+
+    def flush(self, delivery: Delivery) -> None:
+        """Send all that is queued for this peer."""
+        self.engine.flush(delivery, self.clock())
+        self.run()
+
+    def send_closed(self, delivery: Delivery) -> None:
+        """Send the batches that are full; the open one goes on filling."""
+        self.engine.send_closed(delivery, self.clock())
+        self.run()
+
+    def finished(self, delivery: Delivery, batch: int) -> None:
+        """The handler of a run is done; the peer is told soon."""
+        now = self.clock()
+        self.engine.finished(delivery, batch, now)
+        if self.engine.next_deadline() <= now.elapsed:
+            self.engine.advance(now)
+            self.run()
+        else:
+            self._set_timer()
+
+    def run(self) -> None:
+        """Take everything out of the engine: frames first, then events, then the deadline."""
+        if self._pumping:
+            self._transmit()
+            return
+        self._pumping = True
+        try:
+            self._transmit()
+            while events := self.engine.events():
+                for event in events:
+                    self._dispatch(event)
+                self._transmit()
+        finally:
+            self._pumping = False
+        self._set_timer()
+
+    # -- parts of it
+
+    def _dispatch(self, event: Event) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            logger.exception("an event could not be dispatched: %s", type(event).__name__)
+
+    def _transmit(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        engine = self.engine
+        while transmits := engine.transmits():
+            for transmit in transmits:
+                try:
+                    taken = transport.send(transmit.route, transmit.frame)
+                except Exception:
+                    logger.exception("a frame could not be sent by %s", transmit.route)
+                    continue
+                if not taken:
+                    engine.refused(transmit, self.clock())
+        for port in transport.overlooked():
+            self._look_again(port)
+
+    def _look_again(self, port: Port) -> None:
+        if port not in self._again:
+            self._again.add(port)
+            self._loop.call_soon(self._on_readable, port)
+
+    def _set_timer(self) -> None:
+        deadline = self.engine.next_deadline()
+        if deadline >= self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        pause = max(0.0, deadline - self.clock().elapsed)
+        self._timer = self._loop.call_later(pause, self._on_timer)
+
+
+def _ignore(_notice: Notice) -> None:
+    """Nothing was dialled yet."""

@@ -1,0 +1,216 @@
+"""Requests from peers at work: a bounded number at a time, each answered by one reply.
+
+A handler that never suspends costs no task of its own (see `crew`). Requests end when the caller
+says that it does not wait any more, when it is gone, or when the time it gave them is over.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from mesh.counters import Counters
+from mesh.delivery.delivery import Delivery
+from mesh.engine.events import RunReceived
+from mesh.errors import MalformedFrame, MeshError
+from mesh.exchange.calls import Request, decode_cancel, decode_request, describe_failure
+from mesh.runtime import workers
+from mesh.runtime.crew import Crew
+from mesh.runtime.handlers import Handler
+from mesh.runtime.mailbox import Mailbox
+from mesh.wire import messages
+
+logger = logging.getLogger("noisemesh")
+
+# Requests handled side by side before others have their turn.
+_TURN_REQUESTS = 64
+# How often requests whose time is over are looked for: their callers have given up, so it is not
+# urgent, and a timer for each would cost more than most handlers do.
+_SWEEP_SECONDS = 1.0
+
+
+class _Work:
+    """One request: where its reply goes, and the task that answers it while it runs."""
+
+    __slots__ = ("cancelled", "handler", "left", "mailbox", "request", "run", "task", "until")
+    size = 1
+
+    def __init__(
+        self,
+        request: Request,
+        run: RunReceived,
+        left: list[int],
+        handler: Handler | None,
+        mailbox: Mailbox,
+        until: float,
+    ) -> None:
+        self.request = request
+        self.run = run
+        self.left = left
+        self.handler = handler
+        self.mailbox = mailbox
+        self.until = until
+        self.task: asyncio.Task[None] | None = None
+        self.cancelled = False
+
+
+class Requests:
+    """`finished(run)`: all requests of a run are answered. `limit`: how many at a time."""
+
+    def __init__(
+        self,
+        finished: Callable[[RunReceived], None],
+        counters: Counters,
+        threads: Executor,
+        limit: int,
+    ) -> None:
+        self._finished = finished
+        self._counters = counters
+        self._threads = threads
+        self._loop = asyncio.get_running_loop()
+        self._crew: Crew[_Work] = Crew(limit, _TURN_REQUESTS, self._answer)
+        self._known: dict[tuple[Delivery, int], _Work] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    # -- what arrives
+
+    def put(self, run: RunReceived, handler: Handler | None, mailbox: Mailbox) -> None:
+        """A run of requests; `handler` None: nobody serves them."""
+        left = [len(run.bodies)]
+        delivery = run.delivery
+        known = self._known
+        now = self._loop.time()
+        accepted: list[_Work] = []
+        for item in run.bodies:
+            try:
+                request = decode_request(item)
+            except MalformedFrame:
+                request = None
+            if request is not None:
+                until = now + request.timeout_seconds
+                work = _Work(request, run, left, handler, mailbox, until)
+                # Two calls of one number could not be told apart: an honest peer has none.
+                if known.setdefault((delivery, request.call_id), work) is work:
+                    accepted.append(work)
+                    continue
+            self._counters["dropped.malformed"] += 1
+            self._done_with(run, left)
+        self._crew.put(accepted)
+        if self._sweeper is None and known:
+            self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def cancel(self, delivery: Delivery, call_ids: list[Any]) -> None:
+        """The caller does not wait any more for the calls of these numbers."""
+        for item in call_ids:
+            try:
+                work = self._known.get((delivery, decode_cancel(item)))
+            except MalformedFrame:
+                self._counters["dropped.malformed"] += 1
+                continue
+            if work is not None:
+                self._cancel(work)
+
+    def cancel_all(self, delivery: Delivery) -> None:
+        """The caller is gone."""
+        for work in [work for (of, _), work in self._known.items() if of is delivery]:
+            self._cancel(work)
+
+    def _cancel(self, work: _Work) -> None:
+        if not work.cancelled:
+            work.cancelled = True
+            self._counters["calls.cancelled"] += 1
+            if work.task is not None:
+                work.task.cancel()
+
+    def _sweep(self) -> None:
+        """Cancel what has outlived its caller's patience; that CANCEL may have found no room."""
+        now = self._loop.time()
+        for work in self._known.values():
+            if work.until < now:
+                self._cancel(work)
+        again = self._known and not self._crew.stopped
+        self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep) if again else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is queued or being answered."""
+        return bool(self._known)
+
+    def stop(self) -> list["asyncio.Task[None]"]:
+        """Cancel everything. The tasks, to be awaited."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        return self._crew.stop()
+
+    # -- the tasks
+
+    async def _answer(self, work: _Work) -> None:
+        """Handle one request to its end, whatever its handler does."""
+        if not work.cancelled:
+            work.task = asyncio.current_task()
+            try:
+                await self._reply(work)
+            except asyncio.CancelledError:
+                # For this request's sake: its task ends with it, and another takes what waits.
+                if self._crew.stopped:
+                    raise
+            work.task = None
+        del self._known[work.run.delivery, work.request.call_id]
+        self._done_with(work.run, work.left)
+
+    def _done_with(self, run: RunReceived, left: list[int]) -> None:
+        left[0] -= 1
+        if not left[0]:
+            self._finished(run)
+
+    async def _reply(self, work: _Work) -> None:
+        subject, call_id = work.run.subject, work.request.call_id
+        if work.handler is None:
+            self._counters["dropped.no_handler"] += 1
+            status, body = messages.REPLY_NO_HANDLER, None
+        else:
+            status, body = await self._handle(work.handler, work)
+        try:
+            await work.mailbox.reply(subject, call_id, status, body)
+        except MeshError:
+            self._counters["replies.undelivered"] += 1
+
+    async def _handle(self, handler: Handler, work: _Work) -> tuple[int, Any]:
+        """Run the handler: a reply's status and body."""
+        peer = work.mailbox.peer
+        body = work.request.body
+        self._counters["handled.calls"] += 1
+        handle = handler.bind(peer)
+        try:
+            if handler.suspends:
+                return messages.REPLY_OK, await handle(body)
+            error, result = await self._loop.run_in_executor(
+                self._threads, _in_thread, handle, body
+            )
+            if error is None:
+                return messages.REPLY_OK, result
+        except (SystemExit, KeyboardInterrupt, GeneratorExit):
+            raise
+        except asyncio.CancelledError:
+            if work.cancelled or self._crew.stopped:
+                raise
+            return messages.REPLY_CANCELLED, None
+        except BaseException as raised:
+            error = raised
+        self._counters["handlers.raised"] += 1
+        logger.error(
+            "the handler of %r raised on a call from %s", work.run.subject, peer, exc_info=error
+        )
+        return messages.REPLY_FAILED, describe_failure(error)
+
+
+def _in_thread(handle: Callable[[Any], Any], body: Any) -> tuple[BaseException | None, Any]:
+    """What a handler returned or raised; some exceptions cannot pass through a future."""
+    try:
+        return None, workers.call(handle, body)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        return error, None

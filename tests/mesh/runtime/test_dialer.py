@@ -1,0 +1,399 @@
+"""Wishes for connections, on virtual time, with a transport and a pump that only take notes."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from handshake.constants import Reason
+from handshake.identity import Identity
+from mesh.engine import events
+from mesh.errors import (
+    InvalidConfiguration,
+    NodeClosed,
+    NotTrusted,
+    PeerUnreachable,
+    WrongPeer,
+)
+from mesh.io import endpoints
+from mesh.io.notices import Connected, Lost, Retrying
+from mesh.model import Now, Route
+from mesh.runtime.dialer import Dialer
+from virtual_time import in_virtual_time, pass_time
+
+ENDPOINT = "tcp://127.0.0.1:4000"
+BOB, CAROL = (Identity(bytes([number]) * 32).id for number in (1, 2))
+US = Identity(bytes([3]) * 32).id
+
+
+class Notes:
+    """A transport, a pump and an engine in one: what was asked of them, in order."""
+
+    def __init__(self):
+        self.id = US
+        self.engine = self
+        self.asked = []
+        self.runs = 0
+        self.failing = None
+        self.routes = 0
+
+    def dial(self, endpoint):
+        endpoints.check_dial(endpoint)
+        if self.failing is not None:
+            raise self.failing
+        self.routes += 1
+        self.asked.append(("dial", self.routes))
+        return Route(dialled=self.routes)
+
+    def hang_up(self, route):
+        self.asked.append(("hang up", route.dialled))
+
+    def lost(self, route, now):
+        self.asked.append(("lost", route.dialled))
+
+    def connect(self, route, now, *, pin, led_to):
+        self.asked.append(("connect", route.dialled, pin, led_to))
+
+    def clock(self):
+        return Now(1.0, 2.0)
+
+    def run(self):
+        self.runs += 1
+
+
+class Stage:
+    """A dialer among its notes."""
+
+    def __init__(self):
+        self.notes = Notes()
+        self.dialer = Dialer(self.notes, self.notes, lambda who: f"trust {who}", Random(1))
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def route(self):
+        """The newest connection."""
+        return Route(dialled=self.notes.routes)
+
+    @property
+    def dialled(self):
+        """How many connections were opened."""
+        return self.notes.routes
+
+    def connects(self, pin=None, timeout=10.0, endpoint=ENDPOINT):
+        """Somebody calls `connect`."""
+        return asyncio.create_task(self.dialer.connect(endpoint, pin, timeout))
+
+    def stands(self, peer_id=BOB):
+        """The newest connection is there, and leads to a peer."""
+        self.dialer.on_notice(Connected(self.route))
+        self.dialer.on_authenticated(events.RouteAuthenticated(self.route, peer_id))
+
+    def is_lost(self, reason="it broke"):
+        """The newest connection is over."""
+        self.dialer.on_notice(Lost(self.route, reason))
+
+    def fails(self, reason, peer_id=BOB, by_peer=False):
+        """Somebody refused somebody on the newest connection."""
+        self.dialer.on_failed(events.ConnectFailed(self.route, peer_id, reason, by_peer))
+
+    async def connected(self, pin=None):
+        """Connect, once and for all."""
+        task = self.connects(pin)
+        await pass_time(0)
+        self.stands()
+        assert await task == BOB
+
+    async def until_dialled(self, count):
+        """Virtual seconds until so many connections were opened."""
+        began = self._loop.time()
+        async with asyncio.timeout(1000):
+            while self.dialled < count:
+                await pass_time(0.01)
+        return self._loop.time() - began
+
+
+@in_virtual_time
+async def test_connect_waits_for_the_proof():
+    """A connection that stands is not enough; the peer that proved itself is the answer."""
+    stage = Stage()
+    task = stage.connects(pin=BOB)
+    await pass_time(0)
+    stage.dialer.on_notice(Connected(stage.route))
+    await pass_time(1)
+    assert not task.done()
+    assert stage.notes.asked == [("dial", 1), ("connect", 1, BOB, None)]
+    stage.stands()
+    assert await task == BOB
+    assert stage.dialer.endpoints_of(BOB) == [ENDPOINT]
+    assert stage.dialer.endpoints_of(CAROL) == []
+    assert stage.dialer.wishes() == [(ENDPOINT, BOB, "")]
+
+
+@in_virtual_time
+async def test_a_connection_that_stands_is_used_again():
+    """The same wish gives the same answer at once; another pin is another wish."""
+    stage = Stage()
+    await stage.connected()
+    assert await stage.dialer.connect(ENDPOINT, None, 0.001) == BOB
+    assert stage.dialled == 1
+    stage.connects(pin=CAROL).cancel()
+    other = stage.connects(pin=BOB)
+    await pass_time(0)
+    assert stage.dialled == 2
+    other.cancel()
+
+
+@in_virtual_time
+async def test_connect_waits_for_a_new_proof_after_a_loss():
+    """Who answered before is not taken for who answers now."""
+    stage = Stage()
+    await stage.connected()
+    stage.is_lost()
+    task = stage.connects()
+    await pass_time(0.2)
+    assert stage.dialled == 2
+    assert not task.done()
+    stage.stands(CAROL)
+    assert await task == CAROL
+
+
+@in_virtual_time
+async def test_connect_gives_up_with_the_last_trouble():
+    """After the timeout the error says what was wrong, and nothing is dialled any more."""
+    stage = Stage()
+    for tell, words in (
+        (lambda: None, "nobody answered"),
+        (lambda: stage.dialer.on_notice(Retrying(stage.route, "refused", 100)), "refused"),
+        (lambda: stage.dialer.on_notice(Connected(stage.route)), "nobody proved who it is"),
+        (stage.is_lost, "it broke"),
+    ):
+        task = stage.connects(timeout=0.02)
+        await pass_time(0)
+        tell()
+        with pytest.raises(PeerUnreachable, match=f"within 0.02 s: .*{words}"):
+            await task
+        assert stage.dialer.wishes() == []
+        assert stage.notes.asked[-1] == ("hang up", stage.dialled)
+    before = stage.dialled
+    await pass_time(100)
+    assert stage.dialled == before
+    assert stage.notes.runs >= 4
+
+
+@in_virtual_time
+async def test_one_that_gives_up_does_not_end_the_wait_of_another():
+    """A wish is withdrawn when nobody waits for it any more."""
+    stage = Stage()
+    patient, hasty = stage.connects(timeout=10), stage.connects(timeout=0.5)
+    with pytest.raises(PeerUnreachable):
+        await hasty
+    assert len(stage.dialer.wishes()) == 1
+    cancelled = stage.connects()
+    await pass_time(0)
+    cancelled.cancel()
+    await pass_time(0)
+    stage.stands()
+    assert await patient == BOB
+
+
+@in_virtual_time
+async def test_a_kept_connection_is_dialled_for_ever():
+    """However often it is lost: soon again, then more and more slowly, never slower than 7.5 s."""
+    stage = Stage()
+    stage.dialer.keep(ENDPOINT, BOB)
+    pauses = []
+    for count in range(2, 15):
+        stage.dialer.on_notice(Connected(stage.route))
+        stage.is_lost()
+        pauses.append(await stage.until_dialled(count))
+    assert pauses[0] <= 0.1
+    assert pauses[3] < pauses[5] < pauses[7]
+    assert max(pauses) <= 7.6
+    assert stage.notes.asked[:5] == [
+        ("dial", 1),
+        ("connect", 1, BOB, None),
+        ("lost", 1),
+        ("hang up", 1),
+        ("dial", 2),
+    ]
+
+
+@in_virtual_time
+async def test_a_connection_that_stood_is_dialled_again_at_once():
+    """One that lasted for more than a second starts the pauses anew."""
+    stage = Stage()
+    await stage.connected()
+    for count in range(2, 8):
+        await pass_time(1.1)
+        stage.is_lost()
+        assert await stage.until_dialled(count) <= 0.1
+        stage.stands()
+    assert stage.notes.asked[-1] == ("connect", 7, None, BOB)
+
+
+@in_virtual_time
+async def test_a_loss_before_the_connection_stood_counts_as_one_that_never_stood():
+    """What answers but is no node is not dialled at once again and again."""
+    stage = Stage()
+    stage.dialer.keep(ENDPOINT, None)
+    for count in range(2, 10):
+        await pass_time(2)
+        stage.is_lost("it does not speak ZeroMQ")
+        pause = await stage.until_dialled(count)
+    assert pause > 1
+    assert stage.dialer.wishes() == [(ENDPOINT, None, "it does not speak ZeroMQ")]
+
+
+@in_virtual_time
+async def test_news_of_other_connections_are_ignored():
+    """A connection that was hung up may still have news under way."""
+    stage = Stage()
+    unknown = Route(dialled=77)
+    stage.dialer.on_notice(Lost(unknown, "late"))
+    stage.dialer.on_authenticated(events.RouteAuthenticated(unknown, BOB))
+    stage.dialer.on_failed(events.ConnectFailed(unknown, BOB, Reason.CLOCK, by_peer=False))
+    assert stage.notes.asked == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "by_peer", "error", "words"),
+    [
+        (Reason.WRONG_PEER, False, WrongPeer, [str(BOB), str(CAROL)]),
+        (Reason.NOT_TRUSTED, False, NotTrusted, [f"trust {BOB}", "not trusted"]),
+        (Reason.REVOKED, False, NotTrusted, [f"trust {BOB}", "revoked"]),
+        (Reason.NOT_TRUSTED, True, NotTrusted, [f"mesh trust allow {US}", "not trusted"]),
+        (Reason.REVOKED, True, NotTrusted, [f"mesh trust allow {US}", "revoked"]),
+        (Reason.VERSION, True, PeerUnreachable, [str(BOB), "version"]),
+        (Reason.CLOCK, False, PeerUnreachable, [str(BOB), "clock"]),
+    ],
+)
+@in_virtual_time
+async def test_a_refusal_is_explained(reason, by_peer, error, words):
+    """Who refused whom, why, and the command that would change it where one would."""
+    stage = Stage()
+    task = stage.connects(pin=CAROL)
+    await pass_time(0)
+    stage.fails(reason, by_peer=by_peer)
+    with pytest.raises(error) as caught:
+        await task
+    for word in [ENDPOINT, *words]:
+        assert word in str(caught.value)
+    helps = reason in (Reason.NOT_TRUSTED, Reason.REVOKED)
+    assert ("trust allow" in str(caught.value) or f"trust {BOB}" in str(caught.value)) is helps
+    assert stage.dialer.wishes() == []
+
+
+@in_virtual_time
+async def test_a_refused_wish_that_is_kept_is_tried_again_later():
+    """After 15 s, or as soon as our own list changes, or somebody asks for it."""
+    stage = Stage()
+    stage.dialer.keep(ENDPOINT, None)
+    stage.fails(Reason.NOT_TRUSTED)
+    assert 14.9 < await stage.until_dialled(2) < 15.1
+    stage.fails(Reason.NOT_TRUSTED)
+    stage.dialer.trust_changed()
+    assert await stage.until_dialled(3) <= 0.02
+    stage.fails(Reason.NOT_TRUSTED)
+    task = stage.connects()
+    assert await stage.until_dialled(4) <= 0.02
+    stage.dialer.trust_changed()
+    await pass_time(1)
+    assert stage.dialled == 4
+    stage.stands()
+    assert await task == BOB
+    stage.fails(Reason.REVOKED, by_peer=True)
+    assert 14.9 < await stage.until_dialled(5) < 15.1
+
+
+@pytest.mark.parametrize(("reason", "pause"), [(Reason.CLOSED, 1.0), (Reason.REVOKED, 16.0)])
+@in_virtual_time
+async def test_a_peer_that_says_goodbye_is_dialled_again(reason, pause):
+    """Our own goodbye gets a second to leave; after a refusal it is not asked at once."""
+    stage = Stage()
+    await stage.connected()
+    stage.dialer.on_peer_closed(events.PeerClosed(CAROL, reason))
+    assert stage.dialer.wishes() == [(ENDPOINT, BOB, "")]
+    stage.dialer.on_peer_closed(events.PeerClosed(BOB, reason))
+    await pass_time(0.9)
+    assert ("hang up", 1) not in stage.notes.asked
+    assert pause - 0.9 - 0.1 < await stage.until_dialled(2) < pause - 0.9 + 0.1
+    assert ("hang up", 1) in stage.notes.asked
+    assert "has closed" in stage.dialer.wishes()[0][2]
+
+
+@pytest.mark.parametrize("ask", ["connect", "trust"])
+@in_virtual_time
+async def test_a_connection_that_said_goodbye_is_replaced_when_somebody_asks(ask):
+    """`connect` or a change of trust does not wait for the pause, nor use the old connection."""
+    stage = Stage()
+    await stage.connected()
+    stage.dialer.on_peer_closed(events.PeerClosed(BOB, Reason.REVOKED))
+    task = stage.connects() if ask == "connect" else None
+    if task is None:
+        stage.dialer.trust_changed()
+    assert await stage.until_dialled(2) <= 0.02
+    assert stage.notes.asked[-3:] == [("lost", 1), ("hang up", 1), ("dial", 2)]
+    stage.stands()
+    assert task is None or await task == BOB
+
+
+@in_virtual_time
+async def test_another_instance_is_left_the_field_for_a_minute():
+    """What led to the peer is hung up, waits, and says why; nobody else is kept from us."""
+    stage = Stage()
+    await stage.connected()
+    stage.dialer.on_superseded(events.Superseded(BOB))
+    assert stage.notes.asked[-1] == ("hang up", 1)
+    with pytest.raises(PeerUnreachable, match="another node with this identity"):
+        await stage.connects(timeout=5)
+    assert stage.dialled == 1
+    stage.dialer.keep("tcp://127.0.0.1:4001", None)
+    assert stage.dialled == 2
+    assert 54 < await stage.until_dialled(3) < 56
+
+
+@in_virtual_time
+async def test_a_bad_endpoint_is_refused_at_once():
+    """The text is checked before anything is wished for."""
+    stage = Stage()
+    with pytest.raises(InvalidConfiguration):
+        await stage.dialer.connect("carrier pigeon", None, 10)
+    with pytest.raises(InvalidConfiguration):
+        stage.dialer.keep("tcp://*:1", None)
+    assert stage.dialer.wishes() == []
+
+
+@in_virtual_time
+async def test_a_transport_without_room_is_asked_again():
+    """When no socket is left, the wish goes on, and says so meanwhile."""
+    stage = Stage()
+    await stage.connected()
+    stage.notes.failing = PeerUnreachable("no descriptor is left")
+    stage.is_lost()
+    await pass_time(7)
+    assert stage.dialer.wishes() == [(ENDPOINT, BOB, "no descriptor is left")]
+    stage.notes.failing = None
+    assert await stage.until_dialled(2) <= 5.1
+
+
+@in_virtual_time
+async def test_the_end_tells_everybody_who_waits():
+    """Those who wait are told at once; a lost connection is still dialled until the close."""
+    stage = Stage()
+    await stage.connected()
+    waiting = stage.connects(endpoint="tcp://127.0.0.1:4001")
+    await pass_time(0)
+    stage.dialer.end()
+    with pytest.raises(NodeClosed):
+        await waiting
+    with pytest.raises(NodeClosed):
+        await stage.connects()
+    stage.dialer.on_notice(Lost(Route(dialled=1), "cut"))
+    await pass_time(1)
+    assert stage.dialled == 3
+    stage.dialer.close()
+    assert stage.dialer.wishes() == []
+    before = list(stage.notes.asked)
+    assert before[-1] == ("hang up", 3)
+    await pass_time(100)
+    assert stage.notes.asked == before
