@@ -1,0 +1,124 @@
+"""Verbs about a home alone, for which no node need run: `init` and `id`."""
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import click
+
+from handshake.identity import NodeId
+from mesh.cli.failures import Exit, Failure
+from mesh.cli.invocation import Invocation, verb
+from mesh.errors import InvalidConfiguration
+from mesh.home import keys
+from mesh.home.configuration import FILE_NAME, Configuration
+from mesh.home.files import write_private
+from mesh.home.home import APPLICATION, Home
+
+PASSPHRASE_VARIABLE = "MESH_PASSPHRASE"
+
+_CONFIGURATION = """\
+# What this node is called and does. Every key, with its default: docs/reference/configuration.md
+# Each may be given as a variable too: listen as MESH_LISTEN.
+
+name = {name}
+
+# Where to listen; without it any free port of this machine, another one at each start.
+# listen = ["tcp://0.0.0.0:7447"]
+
+# Peers to dial: mesh trust allow ID, and its own node must trust this one.
+# connect = ["ID@tcp://192.168.1.20:7447"]
+"""
+
+
+def add_to(group: click.Group) -> None:
+    """Give the group these verbs."""
+    verb(group, "init")(init)
+    verb(group, "id")(id_)
+
+
+@click.option("--name", help="What the node calls itself; else the folder's or machine's name.")
+@click.option(
+    "--passphrase", is_flag=True, help=f"Seal the key; asked for, or from {PASSPHRASE_VARIABLE}."
+)
+def init(invocation: Invocation, name: str | None, passphrase: bool) -> None:
+    """Make a home: the node's key and its configuration. Nothing is ever overwritten."""
+    home = invocation.home
+    if home.path is None:
+        raise Failure(Exit.USAGE, "Usage", "a home in memory cannot be made: give --home a folder")
+    secret = os.environ.get(PASSPHRASE_VARIABLE)
+    if passphrase and secret is None:
+        secret = ask_passphrase("Passphrase for the new key", confirm=True)
+    with home:
+        node_id, name = make(home, name, secret)
+    value = {"id": str(node_id), "name": name, "home": str(home.path), "sealed": secret is not None}
+    text = f"{name} lives in {home.path}\nid  {node_id}\nstart it with:  "
+    invocation.show(value, text + invocation.command("up"))
+
+
+def id_(invocation: Invocation) -> None:
+    """Print this node's id, which others trust it by."""
+    key_file = invocation.home.key_file
+    if key_file is None:
+        raise Failure(Exit.USAGE, "Usage", "a home in memory has no lasting id")
+    if not os.path.lexists(key_file):
+        raise InvalidConfiguration(
+            f"there is no node in {key_file.parent}; make one with: {invocation.command('init')}"
+        )
+    node_id = keys.load_id(key_file)
+    invocation.show({"id": str(node_id)}, str(node_id))
+
+
+def make(home: Home, name: str | None, passphrase: str | None) -> tuple[NodeId, str]:
+    """Key and configuration of a new node: its id and name. The caller holds the home's lock.
+
+    Raises InvalidConfiguration, with nothing changed, when there is one already.
+    """
+    assert home.path is not None
+    assert home.key_file is not None
+    if os.path.lexists(home.key_file):
+        raise InvalidConfiguration(
+            f"{home.path} is the home of a node already; it is left as it is"
+        )
+    file = home.path / FILE_NAME
+    if os.path.lexists(file):
+        if name is not None:
+            raise InvalidConfiguration(f"{file} exists and is left as it is; set the name in there")
+        name = Configuration.load(home.path, os.environ).name
+    else:
+        name = Configuration(name=name).name if name is not None else usual_name(home.path)
+        text = _CONFIGURATION.format(name=json.dumps(name, ensure_ascii=False))
+        write_private(file, text.encode(), replace=False)
+    return keys.create(home.key_file, passphrase=passphrase).id, name
+
+
+def usual_name(path: Path) -> str:
+    """A name for who gives none: that of a folder chosen for it, else that of the machine."""
+    for candidate in (path.name.strip("."), platform.node().partition(".")[0]):
+        try:
+            if candidate and candidate != APPLICATION:
+                return Configuration(name=candidate).name
+        except InvalidConfiguration:
+            continue
+    return Configuration().name
+
+
+def ask_passphrase(question: str, *, confirm: bool = False) -> str:
+    """A passphrase from the terminal, unseen. Raises Failure (usage) where there is none."""
+    if not has_terminal():
+        raise Failure(
+            Exit.USAGE,
+            "NoPassphrase",
+            f"a passphrase is needed and there is no terminal to ask on; set {PASSPHRASE_VARIABLE}",
+        )
+    answer: str = click.prompt(
+        question, hide_input=True, confirmation_prompt=confirm, err=True, type=str
+    )
+    return answer
+
+
+def has_terminal() -> bool:
+    """Whether somebody sits there who could be asked."""
+    return sys.stdin.isatty()
