@@ -1,0 +1,133 @@
+"""The command line of `scripts/bench`."""
+
+import argparse
+import importlib.util
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks import machine, table
+from benchmarks.hot_spots import Watch, table_of
+from benchmarks.measure import hot_spots, measure
+from benchmarks.peers import NOISEMESH, PEERS, Peer
+from benchmarks.process import PeerFailed
+from benchmarks.workloads import WORKLOADS, Workload
+
+_ROUNDS, _QUICK_ROUNDS = 5, 3
+_QUICK_SCALE = 0.4
+_FUNCTIONS_SHOWN, _LINES_SHOWN = 25, 25
+
+
+def say(text: str) -> None:
+    """Progress, where it does not mix with the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of both forms."""
+    names = ", ".join(workload.name for workload in WORKLOADS)
+    peers = ", ".join(peer.name for peer in PEERS)
+    top = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure noisemesh beside its peers, in interleaved rounds on this machine.",
+        epilog=f"Workloads: {names}. Peers: {peers}.",
+    )
+    top.add_argument(
+        "what",
+        nargs="?",
+        choices=["run", "profile"],
+        default="run",
+        help="profile: where one peer's sender and receiver spend their time, by function and line",
+    )
+    top.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this workload or this peer; may be given again",
+    )
+    top.add_argument("--quick", action="store_true", help="fewer messages and rounds: about 20 s")
+    top.add_argument("--rounds", type=int, help=f"rounds, {_ROUNDS} by default")
+    top.add_argument("--json", action="store_true", help="values instead of a table")
+    top.add_argument("--uvloop", action="store_true", help="peers that use asyncio run on uvloop")
+    top.add_argument(
+        "--timeout", type=float, default=30.0, help="most seconds of a peer in a round"
+    )
+    top.add_argument("--scale", type=float, help=argparse.SUPPRESS)
+    return top
+
+
+def choose(only: Sequence[str]) -> tuple[list[Peer], list[Workload]]:
+    """What the names given stand for; all where none of a sort is given. Raises ValueError."""
+    unknown = set(only) - {peer.name for peer in PEERS} - {w.name for w in WORKLOADS}
+    if unknown:
+        raise ValueError(f"no workload and no peer is called {', '.join(sorted(unknown))}")
+    peers = [peer for peer in PEERS if peer.name in only]
+    workloads = [workload for workload in WORKLOADS if workload.name in only]
+    return peers or list(PEERS), workloads or list(WORKLOADS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; 0 when everything was measured, 1 when a peer failed, 2 for wrong usage."""
+    top = parser()
+    options = top.parse_args(arguments)
+    try:
+        peers, workloads = choose(options.only)
+    except ValueError as error:
+        top.error(str(error))
+    if options.uvloop and importlib.util.find_spec("uvloop") is None:
+        top.error("--uvloop: uvloop is not installed here")
+    scale = options.scale or (_QUICK_SCALE if options.quick else 1.0)
+    workloads = [workload.scaled(scale) for workload in workloads]
+    if options.what == "profile":
+        if not any(peer.name in options.only for peer in PEERS):
+            peers = [peer for peer in peers if peer.name == NOISEMESH]
+        return profile(options, peers, workloads)
+    return run(options, peers, workloads)
+
+
+def run(options: argparse.Namespace, peers: list[Peer], workloads: list[Workload]) -> int:
+    """Measure and print."""
+    before = machine.load()
+    rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
+    report = measure(
+        peers, workloads, rounds, uvloop=options.uvloop, seconds=options.timeout, say=say
+    )
+    here = machine.describe(before)
+    if options.json:
+        print(json.dumps(table.as_json(report, here), indent=2))
+    else:
+        print(table.as_text(report, here), end="")
+    return 1 if report.failures else 0
+
+
+def profile(options: argparse.Namespace, peers: list[Peer], workloads: list[Workload]) -> int:
+    """Print hot spots of each workload and peer: by function, then by line."""
+    status = 0
+    for workload in workloads:
+        for peer in peers:
+            for watch, shown in (
+                (Watch.FUNCTIONS, _FUNCTIONS_SHOWN),
+                (Watch.LINES, _LINES_SHOWN),
+            ):
+                longer = replace(workload, count=workload.count * 2)
+                try:
+                    sides = hot_spots(
+                        peer, longer, watch, uvloop=options.uvloop, seconds=options.timeout
+                    )
+                except PeerFailed as error:
+                    say(f"{peer.name}, {workload.title}: {error}")
+                    status = 1
+                    continue
+                for side, spots in zip(("sender", "receiver"), sides, strict=True):
+                    title = f"{workload.title}, {peer.name}'s {side}, {watch.value}"
+                    print(table_of(title, spots, shown), end="\n\n", flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    # Ends the processes it has started, whichever way it is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The benchmark: a tiny run of everything, and the honesty of what it prints."""
+
+import json
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.__main__ import choose, main
+from benchmarks.hot_spots import Watch
+from benchmarks.machine import describe, load
+from benchmarks.measure import Failure, Report, Result, hot_spots, measure
+from benchmarks.peers import NOISEMESH, PEERS, Peer
+from benchmarks.table import as_json, as_text
+from benchmarks.tally import Tally, WrongBodies
+from benchmarks.workloads import WORKLOADS, Kind, Workload
+from mesh.wire.cbor import dumps
+
+TINY = Workload("tiny", "one way, 64 B", Kind.ONE_WAY, 64, 4)
+MESSAGES = TINY.metrics[0]
+LATENCY = next(workload for workload in WORKLOADS if workload.kind is Kind.ROUND_TRIP).metrics[0]
+
+
+def broken(sender="Sender", receiver="Receiver", module="broken_peers"):
+    """A peer that goes wrong in the way its classes say."""
+    return Peer(f"{sender} {receiver}", module, sender, receiver, "for tests")
+
+
+def rounds(metric, **values):
+    """A result with these values of one metric, a list for each peer."""
+    result = Result(TINY)
+    for peer, figures in values.items():
+        result.rounds[peer] = [{metric.key: figure} for figure in figures]
+    return result
+
+
+@pytest.mark.slow
+def test_a_tiny_run_measures_every_workload_with_every_peer(capsys):
+    """The whole command, with next to no messages, gives each figure and each ratio."""
+    assert main(["--json", "--rounds", "2", "--scale", "0.001"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    names = [peer.name for peer in PEERS]
+    assert report["failures"] == []
+    assert report["peers"] == names
+    assert {"cpu", "cores", "python", "load_before", "load_after"} <= set(report["machine"])
+    assert {"noisemesh", "pyzmq", "libzmq", "cryptography"} <= set(report["versions"])
+    assert [workload["name"] for workload in report["workloads"]] == [w.name for w in WORKLOADS]
+    for workload in report["workloads"]:
+        for metric in workload["metrics"].values():
+            assert set(metric["peers"]) == set(names)
+            assert set(metric["ratios"]) == set(names) - {NOISEMESH}
+            for figures in metric["peers"].values():
+                assert 0 < figures["low"] <= figures["median"] <= figures["high"]
+                assert len(figures["rounds"]) == 2
+
+
+def test_a_run_of_one_workload_prints_a_table(capsys):
+    """`--only` names workloads and peers; the table shows ratios ahead of figures."""
+    arguments = ["--only", "64B", "--only", "noisemesh", "--only", "curve", "--rounds", "1"]
+    assert main([*arguments, "--scale", "0.001"]) == 0
+    text = capsys.readouterr().out
+    assert text.index("how many times better") < text.index("Figures")
+    assert "one way, 64 B" in text
+    assert "round trip" not in text
+
+
+def test_hot_spots_are_found_on_both_sides():
+    """The profile names functions of noisemesh in its sender and in its receiver."""
+    peers, workloads = choose(["noisemesh", "64B"])
+    sides = hot_spots(peers[0], workloads[0].scaled(0.01), Watch.FUNCTIONS)
+    for everything, *spots in sides:
+        assert everything.calls >= sum(spot.calls for spot in spots)
+        assert any("mesh/" in spot.where for spot in spots)
+        assert sum(spot.share for spot in spots) <= 1.001
+
+
+def test_hot_lines_are_found(capsys):
+    """The command prints functions and lines of both sides."""
+    assert main(["profile", "--only", "calls", "--scale", "0.1"]) == 0
+    text = capsys.readouterr().out
+    for side in ("sender", "receiver"):
+        for watch in ("functions", "lines"):
+            assert f"noisemesh's {side}, {watch}" in text
+
+
+def test_ratios_are_of_medians():
+    """One slow round moves the range of a ratio, not the ratio."""
+    result = rounds(MESSAGES, noisemesh=[90.0, 10.0, 100.0], curve=[30.0, 40.0, 50.0])
+    ratio = result.ratio("curve", MESSAGES)
+    assert ratio is not None
+    assert (ratio.value, ratio.low, ratio.high) == (90.0 / 40.0, 10.0 / 40.0, 3.0)
+
+
+def test_a_ratio_above_one_always_favours_noisemesh():
+    """Where lower is better, the ratio is turned round."""
+    ratio = rounds(LATENCY, noisemesh=[200.0], curve=[100.0]).ratio("curve", LATENCY)
+    assert ratio is not None
+    assert ratio.value == 0.5
+
+
+def test_a_peer_without_figures_has_no_ratio():
+    """What was not measured is not compared."""
+    assert rounds(MESSAGES, noisemesh=[1.0]).ratio("curve", MESSAGES) is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "workload", "why"),
+    [
+        (broken(module="no_such_library"), "", "ModuleNotFoundError: No module named"),
+        (broken(sender="RaisingSender"), "tiny", "sender: ConnectionError: the cable is out"),
+        (broken(sender="DyingSender"), "tiny", "sender has ended with code 7"),
+        (broken(receiver="SilentReceiver"), "tiny", "receive was not done within 1 s"),
+    ],
+    ids=["missing", "raising", "dying", "silent"],
+)
+def test_a_peer_that_fails_is_named_and_the_others_are_measured(peer, workload, why):
+    """A failure has the peer's name, the workload and the reason, and costs nobody else."""
+    sound = broken()._replace(name="sound")
+    report = measure([peer, sound], [TINY], 2, seconds=1.0)
+    assert [(f.peer, f.workload) for f in report.failures] == [(peer.name, workload)]
+    assert why in report.failures[0].error
+    assert len(report.results[0].rounds["sound"]) == 2
+    here = describe(load())
+    assert f"  {peer.name}" in as_text(report, here).partition("Not measured:")[2]
+    assert as_json(report, here)["failures"][0]["peer"] == peer.name
+
+
+def test_a_failed_peer_starts_afresh_for_the_next_workload():
+    """A peer that failed in one workload is tried again in the next."""
+    report = measure([broken(sender="RaisingSender")], [TINY, replace(TINY, name="again")], 1)
+    assert [failure.workload for failure in report.failures] == ["tiny", "again"]
+
+
+def test_failures_stand_in_the_table():
+    """A table with gaps says why they are there."""
+    report = Report([NOISEMESH, "curve"], 1, [rounds(MESSAGES, noisemesh=[5.0])])
+    report.results[0].rounds[NOISEMESH][0] |= {"sender_cpu_us": 1.0, "receiver_cpu_us": 1.0}
+    report.failures.append(Failure("curve", "tiny", "out of paper"))
+    assert "curve in tiny: out of paper" in as_text(report, describe(load()))
+
+
+def test_a_name_nobody_has_is_refused(capsys):
+    """A slip in `--only` is an error of usage, never an empty table."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["--only", "64MiB"])
+    assert stopped.value.code == 2
+    assert "64MiB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_bodies_have_the_size_they_claim(workload):
+    """Sizes are of bytes, or of a dict's encoding."""
+    body = workload.body
+    assert isinstance(body, dict) is workload.as_dict
+    assert len(dumps(body) if isinstance(body, dict) else body) == workload.size
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        [bytes(64)] * 4,
+        [TINY.body] * 3,
+        [TINY.body] * 5,
+        [TINY.body, b"short", TINY.body, TINY.body],
+    ],
+    ids=["others", "too few", "too many", "another length"],
+)
+def test_wrong_bodies_are_not_counted_as_right(bodies):
+    """A peer that loses, repeats or changes messages has no figure."""
+    tally = Tally(TINY)
+    for body in bodies:
+        tally.add(body)
+    with pytest.raises(WrongBodies):
+        tally.received()
+
+
+def test_the_command_explains_itself(root):
+    """`scripts/bench --help` needs no environment and names workloads and peers."""
+    done = subprocess.run(
+        [root / "scripts" / "bench", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    for name in [*(peer.name for peer in PEERS), *(workload.name for workload in WORKLOADS)]:
+        assert name in done.stdout
