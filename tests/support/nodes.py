@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from typing import Any
 
 from mesh import Node, Peer
@@ -51,17 +51,22 @@ async def until(
 
 
 class Ticker:
-    """Ticks every `seconds` in the loop, and notes when it did."""
+    """Ticks every `seconds` in the loop, and notes when it did.
+
+    `worked`: the same moments on the clock of the processor time that this thread was given.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.times: list[float] = []
+        self.worked: list[float] = []
         self._loop = asyncio.get_running_loop()
         self._ticked = asyncio.Event()
         self._timer = self._loop.call_soon(self._tick)
 
     def _tick(self) -> None:
         self.times.append(self._loop.time())
+        self.worked.append(time.thread_time())
         self._ticked.set()
         self._timer = self._loop.call_later(self.seconds, self._tick)
 
@@ -73,11 +78,6 @@ class Ticker:
     def stop(self) -> None:
         """Tick no more."""
         self._timer.cancel()
-
-    @property
-    def largest_gap(self) -> float:
-        """Seconds between the two neighbouring ticks that were farthest apart."""
-        return max(later - earlier for earlier, later in pairwise(self.times))
 
 
 def introduce(*nodes: Node) -> None:
