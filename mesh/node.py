@@ -102,8 +102,9 @@ class Node:
         self._home.acquire()
         try:
             if self._identity is None or self._home.key_file is not None:
+                hidden = self._configuration.passphrase
                 self._identity = keys.load_or_create(
-                    self._home.key_file, passphrase=self._configuration.passphrase
+                    self._home.key_file, passphrase=None if hidden is None else hidden.reveal()
                 )
             self._trust.load()
             self._counters.clear()

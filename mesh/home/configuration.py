@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from handshake.secret import Secret, SecretText
 from mesh.constants import WINDOW_RESERVE_BYTES
 from mesh.errors import InvalidConfiguration
 from mesh.home.files import read_private
@@ -65,7 +66,8 @@ class Configuration:
     """Everything that can be set about a node; every object of this class is valid.
 
     Raises `InvalidConfiguration` for a value outside its range. Endpoints may be given as one
-    text or a list, a mesh secret as bytes or text; the fields hold tuples and bytes.
+    text or a list, a mesh secret as bytes or text, a passphrase as text; the fields hold tuples,
+    and secrets in types that do not print.
     """
 
     name: str = _setting(
@@ -80,10 +82,10 @@ class Configuration:
     mesh: str = _setting(
         Text(1, 255, in_bytes=True), "default", "The mesh; nodes of different meshes never meet."
     )
-    mesh_secret: bytes | None = _setting(
+    mesh_secret: Secret | None = _setting(
         Key(), None, "Random bytes that all nodes of the mesh share; strangers meet silence."
     )
-    passphrase: str | None = _setting(
+    passphrase: SecretText | None = _setting(
         Passphrase(), None, "Opens the identity's key file, or seals a new one."
     )
     rekey_after_seconds: float = _setting(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from handshake.identity import Identity
+from handshake.secret import Secret, SecretText
 from mesh.errors import InvalidConfiguration
 from mesh.home.configuration import SETTINGS, Configuration, reference_table
 from mesh.home.files import write_private
@@ -27,8 +28,8 @@ WAYS: dict[str, tuple[object, str, str, object]] = {
     ),
     "connect": (f"{ID}@tcp://a:1", f'["{ID}@tcp://a:1"]', f"{ID}@tcp://a:1", (f"{ID}@tcp://a:1",)),
     "mesh": ("team", '"team"', "team", "team"),
-    "mesh_secret": (SECRET, f'"{SECRET.hex()}"', SECRET.hex(), SECRET),
-    "passphrase": ("open sesame", '"open sesame"', "open sesame", "open sesame"),
+    "mesh_secret": (SECRET, f'"{SECRET.hex()}"', SECRET.hex(), Secret(SECRET)),
+    "passphrase": ("open sesame", '"open sesame"', "open sesame", SecretText("open sesame")),
     "rekey_after_seconds": (1, "1", "1.0", 1.0),
     "window_bytes": (8 << 20, "8388608", "8388608", 8 << 20),
     "max_message_bytes": (65536, "65536", "65536", 65536),
