@@ -110,7 +110,7 @@ def all_canaries():
     low_static = KeyPair(b"i" * 32, ORDER_8)
     return {
         "wrong_payload_tag": canary(
-            "the last bit of message 2, in the payload's tag, is another",
+            "a bit of the payload's tag in message 2 is another",
             XX, 2, DECRYPTION_FAILED, lambda m: flipped(m, -1),
         ),
         "wrong_static_tag": canary(
