@@ -18,9 +18,10 @@ from typing import Any, Final
 from mesh import constants
 from mesh.errors import InvalidMessage, Outcome
 from mesh.limits import BULK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
-from mesh.wire.messages import CREDITED, TELL, encode_run, encode_run_of_encoded
+from mesh.wire.messages import CREDITED, RUNS_MAX, TELL, encode_packed_run, encode_run
 
-# A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (a head of 5).
+# A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
+# the array and for what packs it).
 _RUN_HEAD_BYTES: Final = 16
 
 
@@ -47,6 +48,11 @@ class Batch:
         self.sent_at: float | None = None
         self.attempts = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept until it is acknowledged."""
+        return len(self.runs) + (len(self.bulk) if self.bulk is not None else 0)
+
 
 class _OpenRun:
     """Neighbouring messages of one kind and subject, not yet encoded as a run."""
@@ -60,7 +66,7 @@ class _OpenRun:
         self.bodies: list[bytes] = []
 
     def encode(self) -> bytes:
-        encode = encode_run if self.raw else encode_run_of_encoded
+        encode = encode_run if self.raw else encode_packed_run
         return encode(self.kind, self.subject, self.bodies)
 
 
@@ -73,10 +79,17 @@ class Outgoing:
 
     `new_receipt`: makes the opaque object that stands for a batch's delivery.
     `window_bytes`: the peer's initial credit. `max_message_bytes`: its limit for one message.
+    `kept_bytes`: what we keep for it at most, and an open batch, until it acknowledges: replies
+    included.
     """
 
     def __init__(
-        self, new_receipt: Callable[[], object], *, window_bytes: int, max_message_bytes: int
+        self,
+        new_receipt: Callable[[], object],
+        *,
+        window_bytes: int,
+        max_message_bytes: int,
+        kept_bytes: int,
     ) -> None:
         self.raw_subject: str | None = None
         self.append: Callable[[bytes], None] = _nothing_open
@@ -98,6 +111,8 @@ class Outgoing:
         self._credited = False
         self._may_credit = False
         self._budget_at_open = 0
+        self._kept_bytes = kept_bytes
+        self._unacknowledged_bytes = 0
         self._credit_limit = window_bytes
         self._credit_used = 0
         self._last_sent = 0
@@ -167,7 +182,7 @@ class Outgoing:
             self._starve()
             return None
         self.close_batch()
-        runs = encode_run_of_encoded(kind, subject, [placeholder])
+        runs = encode_packed_run(kind, subject, [placeholder])
         credited = kind in CREDITED
         cost = len(runs) + len(bulk) + constants.MESSAGE_OVERHEAD_BYTES if credited else 0
         receipt = self._new_receipt()
@@ -176,7 +191,7 @@ class Outgoing:
 
     def _joins_open_batch(self, kind: int, charge: int) -> bool:
         """Whether the open batch can take a message and the run it needs."""
-        if not self._runs or (kind in CREDITED and not self._may_credit):
+        if not 0 < len(self._runs) < RUNS_MAX or (kind in CREDITED and not self._may_credit):
             return False
         return charge <= self.budget
 
@@ -184,6 +199,9 @@ class Outgoing:
         """Whether a new batch with this message may be opened, after the open one was closed."""
         batches = len(self.unacknowledged) + bool(self._runs)
         if self._ended or batches >= constants.UNACKNOWLEDGED_BATCHES:
+            return False
+        kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
+        if batches and kept + charge > self._kept_bytes:
             return False
         if kind not in CREDITED:
             return True
@@ -210,7 +228,7 @@ class Outgoing:
         self._run = None
         self.raw_subject = None
         self.append = _nothing_open
-        self.budget = 0
+        self.budget = self._budget_at_open = 0
         self._number(encoded, count, None, cost, receipt)
 
     def _open_batch(self, kind: int) -> None:
@@ -242,6 +260,7 @@ class Outgoing:
         batch = Batch(self.next_number, runs, run_count, bulk, cost, receipt)
         self.next_number += 1
         self._credit_used += cost
+        self._unacknowledged_bytes += batch.size
         self.unacknowledged[batch.number] = batch
         self._unsent[batch.number] = batch
         if cost:
@@ -304,7 +323,9 @@ class Outgoing:
             oldest = next(iter(unacknowledged))
             if oldest > number:
                 break
-            delivered.append(unacknowledged.pop(oldest).receipt)
+            batch = unacknowledged.pop(oldest)
+            self._unacknowledged_bytes -= batch.size
+            delivered.append(batch.receipt)
             self._unsent.pop(oldest, None)
             self.starved = False
         return delivered
@@ -360,6 +381,7 @@ class Outgoing:
         ]
         self._ended = True
         self.unacknowledged.clear()
+        self._unacknowledged_bytes = 0
         self._unsent.clear()
         self._unhandled.clear()
         return failed

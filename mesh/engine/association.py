@@ -199,6 +199,7 @@ class Association:
                     self.context.new_receipt,
                     window_bytes=limits.window_bytes,
                     max_message_bytes=min(limits.max_message_bytes, settings.max_message_bytes),
+                    kept_bytes=settings.window_bytes,
                 ),
                 Incoming(window_bytes=settings.window_bytes, counters=self.context.counters),
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from mesh.constants import WINDOW_RESERVE_BYTES
+from mesh.constants import WINDOW_MIN_BYTES, WINDOW_RESERVE_BYTES
 from mesh.errors import InvalidConfiguration
 from mesh.home.files import read_private
 from mesh.home.home import HOME_VARIABLE
@@ -90,7 +90,9 @@ class Configuration:
         Seconds(0.5, DAY_SECONDS), 120.0, "Age at which a session gets new keys."
     )
     window_bytes: int = _setting(
-        Whole(64 * KIB, GIB, "bytes"), 4 * MIB, "Messages a peer may send ahead of our handlers."
+        Whole(WINDOW_MIN_BYTES, GIB, "bytes"),
+        4 * MIB,
+        "Messages a peer may send ahead of our handlers.",
     )
     max_message_bytes: int = _setting(
         Whole(1 * KIB, GIB, "bytes, at most `window_bytes` - 4096"),
@@ -107,7 +109,7 @@ class Configuration:
         Seconds(0, DAY_SECONDS), 5.0, "How long closing waits for what is still on its way."
     )
     max_concurrent_calls: int = _setting(
-        Whole(1, 65_536, "calls"), 256, "Calls from peers that are answered at the same time."
+        Whole(1, 65_536, "calls"), 256, "Calls of one peer that are answered at the same time."
     )
     handler_threads: int = _setting(
         Whole(1, 1024, "threads"), 8, "Threads for handlers that are plain functions."

@@ -11,6 +11,7 @@ from typing import Any
 
 from handshake.constants import Reason
 from handshake.identity import Identity, NodeId
+from mesh.constants import FRAME_RESERVE_BYTES
 from mesh.counters import Counters
 from mesh.engine import events
 from mesh.engine.engine import Engine
@@ -33,8 +34,6 @@ from mesh.trust.policy import Decision, Policy
 
 logger = logging.getLogger("noisemesh")
 
-# A frame's share beside its largest message: headers, the head's ranges, a run's subject.
-_FRAME_RESERVE_BYTES = 128 * 1024
 _INSTANCE_BYTES = 16
 # However busy our handlers are, peers hear that we close: so much of the time is theirs.
 _GOODBYE_SECONDS = 1.0
@@ -78,7 +77,7 @@ class Running:
         self.dispatch.attach(self.pump)
         system.raise_file_limit()
         self.transport = Transport(
-            max_frame_bytes=configuration.max_message_bytes + _FRAME_RESERVE_BYTES,
+            max_frame_bytes=configuration.max_message_bytes + FRAME_RESERVE_BYTES,
             opened=self.pump.watch,
             closed=self.pump.unwatch,
         )

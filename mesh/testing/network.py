@@ -297,7 +297,7 @@ class World:
 
     def _handle(self, node: Node, event: events.RunReceived) -> None:
         sender = event.delivery.peer_id
-        node.messages += [(sender, event.subject, body) for body in event.bodies]
+        node.messages += [(sender, event.subject, body) for body in messages.unpacked(event.bodies)]
         if node.handle:
             node.engine.finished(event.delivery, event.batch, self.now_of(node))
 
