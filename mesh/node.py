@@ -24,10 +24,12 @@ from mesh.limits import BULK_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.model import Peer
 from mesh.runtime.handlers import Handlers, check_subject
 from mesh.runtime.mailbox import Mailbox
+from mesh.runtime.postbox import BYTES_LIKE
 from mesh.runtime.receipts import Receipt
 from mesh.runtime.running import Running
 from mesh.runtime.trustees import Trust
 from mesh.trust.policy import Policy
+from mesh.wire.cbor import dumps
 
 F = TypeVar("F", bound=Callable[..., Any])
 AnyPeer = Peer | NodeId | str
@@ -275,14 +277,21 @@ class Node:
         # The hot path: one look-up, and while the open run is of this very subject one append.
         # The first message of every run and whatever does not fit goes the long way below.
         outgoing = self._outgoing.get(peer)
-        if outgoing is not None and outgoing.raw_subject == subject and type(body) is bytes:
-            size = len(body)
-            budget = outgoing.budget - size - MESSAGE_BUDGET_BYTES
-            if budget >= 0 and size < BULK_BYTES:
-                outgoing.budget = budget
-                outgoing.append(body)
-                receipt: Receipt = outgoing.receipt
-                return receipt
+        if outgoing is not None:
+            receipt: Receipt | None
+            if type(body) is bytes:
+                if outgoing.raw_subject == subject:
+                    size = len(body)
+                    budget = outgoing.budget - size - MESSAGE_BUDGET_BYTES
+                    if budget >= 0 and size < BULK_BYTES:
+                        outgoing.budget = budget
+                        outgoing.append(body)
+                        receipt = outgoing.receipt
+                        return receipt
+            elif outgoing.packed_subject == subject and not isinstance(body, BYTES_LIKE):
+                receipt = outgoing.join(dumps(body))
+                if receipt is not None:
+                    return receipt
         check_subject(subject)
         return await self._mailbox(peer).tell(subject, body)
 

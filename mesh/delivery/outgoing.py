@@ -6,8 +6,9 @@ acknowledged it, whatever session or connection carries it.
 `Outgoing` is touched once for every message sent, so its first attributes are a contract with
 the caller on the hot path: while `raw_subject` is the subject of a direct message with a bytes
 body and `budget` covers its length + `limits.MESSAGE_BUDGET_BYTES`, `append(body)` and the
-subtraction of that cost queue the message, and `receipt` stands for it. Everything else goes
-through `offer`.
+subtraction of that cost queue the message, and `receipt` stands for it. While `packed_subject` is
+the subject of one with another body, `join` queues it encoded. Everything else goes through
+`offer`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -92,6 +93,7 @@ class Outgoing:
         kept_bytes: int,
     ) -> None:
         self.raw_subject: str | None = None
+        self.packed_subject: str | None = None
         self.append: Callable[[bytes], None] = _nothing_open
         self.budget = 0
         self.receipt: Any = None
@@ -167,7 +169,17 @@ class Outgoing:
             run = self._open_run(kind, subject, raw)
         run.bodies.append(encoded)
         self.budget -= cost
-        self.raw_subject = subject if raw and kind == TELL and self._any_small_body_fits else None
+        hot = subject if kind == TELL and self._any_small_body_fits else None
+        self.raw_subject, self.packed_subject = (hot, None) if raw else (None, hot)
+        return self.receipt
+
+    def join(self, encoded: bytes) -> Any:
+        """Queue one message of `packed_subject`: the receipt, or None if it has to be offered."""
+        cost = len(encoded) + MESSAGE_BUDGET_BYTES
+        if cost > self.budget or cost > BULK_BYTES:
+            return None
+        self.budget -= cost
+        self.append(encoded)
         return self.receipt
 
     def offer_bulk(self, kind: int, subject: str, placeholder: bytes, bulk: bytes) -> Any:
@@ -211,7 +223,7 @@ class Outgoing:
 
     def _starve(self) -> None:
         self.starved = True
-        self.raw_subject = None
+        self.raw_subject = self.packed_subject = None
 
     def close_batch(self) -> None:
         """Encode the open batch and number it: it is ready to be sent."""
@@ -226,7 +238,7 @@ class Outgoing:
         self._runs = []
         self._credited = False
         self._run = None
-        self.raw_subject = None
+        self.raw_subject = self.packed_subject = None
         self.append = _nothing_open
         self.budget = self._budget_at_open = 0
         self._number(encoded, count, None, cost, receipt)

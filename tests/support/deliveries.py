@@ -93,7 +93,9 @@ class Direction:
     def offer(self, kind: int, subject: str, body: object, call_id: int = 1) -> bool:
         """Any other message. Whether there was room."""
         item, encoded = encoded_item(kind, body, call_id)
-        if self.outgoing.offer(kind, subject, encoded) is None:
+        outgoing = self.outgoing
+        hot = kind == TELL and outgoing.packed_subject == subject
+        if not (hot and outgoing.join(encoded)) and not outgoing.offer(kind, subject, encoded):
             return False
         self.sent.append((kind, subject, item))
         return True

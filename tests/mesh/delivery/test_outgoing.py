@@ -70,30 +70,6 @@ def test_messages_of_one_batch_share_its_receipt(direction):
     assert direction.receipts == [first, second]
 
 
-def test_the_hot_path_is_open_for_raw_direct_messages_only(direction):
-    """`raw_subject` names the open run only if it is one of bytes bodies told to a handler."""
-    outgoing = direction.outgoing
-    with pytest.raises(RuntimeError, match="no run is open"):
-        outgoing.append(b"nothing is open yet")
-    steps = [
-        ((TELL, "log", b"x", True), "log"),
-        ((TELL, "log", b"\xf6", False), None),
-        ((TELL, "log", b"x", True), "log"),
-        ((REQUEST, "log", b"x", True), None),
-        ((TELL, "log", b"x", True), "log"),
-        ((REPLY, "log", b"x", False), None),
-    ]
-    for (kind, subject, body, raw), hot in steps:
-        outgoing.offer(kind, subject, body, raw=raw)
-        assert outgoing.raw_subject == hot
-    outgoing.offer(TELL, "log", b"x", raw=True)
-    outgoing.close_batch()
-    assert outgoing.raw_subject is None
-    assert outgoing.budget == 0
-    with pytest.raises(RuntimeError):
-        outgoing.append(b"too late")
-
-
 @pytest.mark.parametrize("by_offer", [True, False])
 def test_a_batch_takes_its_budget_to_the_byte(direction, by_offer):
     """Exactly full is one batch, by offers and by the hot path; one byte more are two."""
@@ -293,18 +269,6 @@ def test_unhandled_batches_are_bounded_for_credited_messages():
     assert len(outgoing.on_handled([1])) == 1
     assert not outgoing.starved
     assert outgoing.offer(TELL, "log", b"\xf6") is not None
-
-
-def test_who_waits_is_not_overtaken_on_the_hot_path():
-    """When a message found no room, the next one of its subject has to ask as well."""
-    direction = Direction(window=WINDOW)
-    outgoing = direction.outgoing
-    assert direction.tell("log", bytes(5_000))
-    assert outgoing.offer(TELL, "log", bytes(outgoing.max_message_bytes), raw=True) is None
-    assert outgoing.raw_subject is None
-    assert outgoing.has_open_batch
-    assert outgoing.offer(TELL, "log", b"y", raw=True) is not None
-    assert outgoing.raw_subject == "log"
 
 
 def test_a_sender_without_room_asks_until_the_peer_made_some():
