@@ -15,7 +15,7 @@ def direction():
 
 
 def test_the_hot_path_is_open_for_direct_messages_only(direction):
-    """`raw_subject` names an open run of bytes bodies told to a handler, `packed_subject` another."""
+    """`raw_subject` names a run of bytes bodies told to a handler, `packed_subject` another."""
     outgoing = direction.outgoing
     with pytest.raises(RuntimeError, match="no run is open"):
         outgoing.append(b"nothing is open yet")
