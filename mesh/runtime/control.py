@@ -42,6 +42,7 @@ _ARRIVAL_SECONDS: Final = 1.0
 _PING_SECONDS: Final = 5.0
 _SEND_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = 86_400.0
+_UNREACHED: Final = "the command `mesh` cannot reach this node"
 
 
 class Control:
@@ -76,14 +77,19 @@ class Control:
         """
         self._home = home
         self.command = _command(home)
-        path = home.control_path
+        if home.path is None:
+            return
+        path, refused = home.control_place()
+        for refusal in refused:
+            logger.warning("the control socket is not put into a folder: %s", refusal)
         if path is None:
+            logger.warning("%s: there is no folder for its socket", _UNREACHED)
             return
         control_socket = ControlSocket(path, self.answer)
         try:
             await control_socket.open()
         except InvalidConfiguration as error:
-            logger.warning("the command `mesh` cannot reach this node: %s", error)
+            logger.warning("%s: %s", _UNREACHED, error)
             return
         self._socket = control_socket
 

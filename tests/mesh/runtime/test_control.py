@@ -22,7 +22,7 @@ from mesh.errors import (
     PeerUnreachable,
     UnknownPeer,
 )
-from mesh.home.home import Home
+from mesh.home.home import ControlPlace, Home
 from mesh.io.control_socket import ask
 from mesh.node import Node
 from mesh.runtime import control as control_module
@@ -130,6 +130,26 @@ class TestSocket:
         assert alice.endpoints
         assert "the command `mesh` cannot reach this node" in caplog.text
         assert "is not a socket" in caplog.text
+
+    async def test_keeps_out_of_a_folder_that_is_not_ours_alone(
+        self, start: MakeNode, runtime: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It lies in the home then, and the log says why."""
+        (runtime / "elsewhere").mkdir(mode=0o700)
+        (runtime / "noisemesh").symlink_to("elsewhere")
+        alice = await start("alice")
+        assert "the control socket is not put into a folder: " in caplog.text
+        assert f"{runtime}/noisemesh is a link" in caplog.text
+        answer = await ask(tmp_path / "alice" / "control.sock", "status")
+        assert answer["id"] == str(alice.id)
+
+    async def test_may_find_no_place(
+        self, start: MakeNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A node without a folder for it runs, and says that no command reaches it."""
+        monkeypatch.setattr(Home, "control_place", lambda home: ControlPlace(None, []))
+        assert (await start("alice")).endpoints
+        assert "cannot reach this node: there is no folder for its socket" in caplog.text
 
     async def test_in_memory_there_is_none(self, runtime: Path) -> None:
         """A throw-away node leaves nothing on disk, no socket either."""
