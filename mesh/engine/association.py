@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 class Association:
     """One peer, from the first proof of its identity until it is forgotten.
 
-    `limits`: what its first handshake said of its window and messages.
+    `limits`: what its first handshake said of its window and messages. `memory`: the epochs of
+    deliveries with it that are over.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Association:
         context: Context,
         directory: "Directory",
         limits: Limits,
+        memory: Memory,
     ) -> None:
         self.peer_id = peer_id
         self.context = context
@@ -64,8 +66,13 @@ class Association:
         self._candidates: dict[tuple[bytes, int], Delivery] = {}
         self.limits = limits
         self.directory = directory
-        self._memory = Memory()
+        self.memory = memory
         self._handshake_retry: Repeat | None = None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there is a session or a delivery."""
+        return bool(self.sessions.by_id) or self.delivery is not None
 
     # -- inbound
 
@@ -168,7 +175,7 @@ class Association:
         delivery = self.delivery
         if delivery is not None and delivery.peer_instance == instance:
             return Resume(delivery.epoch, delivery.incoming.next)
-        return Resume(self._memory.epoch_for(instance), 1)
+        return Resume(self.memory.epoch_for(instance), 1)
 
     def add_session(self, session: Session) -> None:
         """A new session, unconfirmed."""
@@ -312,7 +319,7 @@ class Association:
 
     def on_refused(self, reason: Reason) -> None:
         """The peer has proved itself and refuses us: what was still under way to it fails."""
-        if self.delivery is None and not self.sessions.by_id:
+        if not self.in_use:
             return
         self.context.events.append(events.PeerClosed(self.peer_id, reason))
         self.end_delivery(f"the peer refuses this node: {reason.value}")
@@ -348,7 +355,7 @@ class Association:
         if delivery is None:
             return
         self.sending.stop()
-        self._memory.forget(delivery)
+        self.memory.forget(delivery)
         failed = delivery.outgoing.fail_all(surely=surely)
         self.context.events.append(events.DeliveryEnded(delivery, failed, reason, restarted))
 

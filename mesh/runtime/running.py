@@ -114,12 +114,12 @@ class Running:
             reaction(event)
 
     def _on_connect_failed(self, event: events.ConnectFailed) -> None:
-        if event.by_peer and event.peer_id is not None:
+        if event.by_peer and event.peer_id is not None and self._is_allowed(event.peer_id):
             self.refusals[event.peer_id] = event.reason.value
         self.dialer.on_failed(event)
 
     def _on_presence(self, event: events.PresenceChanged) -> None:
-        self.presence[event.peer_id] = event.presence
+        self._note_presence(event.peer_id, event.presence)
         logger.info("%s is %s", self.dispatch.peer(event.peer_id), event.presence)
 
     def _on_pong(self, event: events.PongReceived) -> None:
@@ -134,7 +134,7 @@ class Running:
 
     def _on_connected(self, event: events.PeerConnected) -> None:
         peer = self.dispatch.mailboxes[event.peer_id].peer
-        self.presence[event.peer_id] = "connected"
+        self._note_presence(event.peer_id, "connected")
         self.strangers.pop(event.peer_id, None)
         self.refusals.pop(event.peer_id, None)
         logger.info("connected with %s", peer)
@@ -156,7 +156,7 @@ class Running:
         )
 
     def _on_closed(self, event: events.PeerClosed) -> None:
-        self.presence[event.peer_id] = "closed"
+        self._note_presence(event.peer_id, "closed")
         if event.reason in {Reason.NOT_TRUSTED, Reason.REVOKED} and self._is_allowed(event.peer_id):
             self.refusals[event.peer_id] = event.reason.value
         why = "" if event.reason is Reason.CLOSED else f": {event.reason.value}"
@@ -165,6 +165,13 @@ class Running:
         waiting = self._goodbyes.get(event.peer_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+    def _note_presence(self, peer_id: NodeId, presence: str) -> None:
+        """Only of peers that are trusted: there is no end of those that once were."""
+        if self._is_allowed(peer_id):
+            self.presence[peer_id] = presence
+        else:
+            self.presence.pop(peer_id, None)
 
     def _on_trust_changed(self) -> None:
         for peer_id in list(self.strangers):
@@ -175,6 +182,9 @@ class Running:
         self.engine.trust_changed(self.pump.clock())
         self.dispatch.refresh_names()
         self.pump.run()
+        for told in (self.presence, self.refusals):
+            for peer_id in [peer_id for peer_id in told if not self._is_allowed(peer_id)]:
+                del told[peer_id]
 
     def _is_allowed(self, peer_id: NodeId) -> bool:
         return self._policy.decide(peer_id) is Decision.ALLOWED

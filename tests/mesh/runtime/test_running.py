@@ -186,6 +186,32 @@ async def test_who_refuses_us_is_remembered_until_it_lets_us_in(make_life):
     assert alice.running.refusals == {}
 
 
+@pytest.mark.parametrize("part", ["deny", "forget"])
+async def test_nothing_is_kept_of_whom_nobody_trusts(pair, part):
+    """Its presence and what it answered go with the trust, and late news bring nothing back."""
+    running = pair.alice.running
+    running.refusals[pair.bob.id] = "not trusted"
+    getattr(pair.alice.trust, part)(pair.bob.id)
+    assert running.presence == running.refusals == {}
+    running._on_event(events.PresenceChanged(pair.bob.id, "lost"))
+    running._on_event(events.PeerClosed(pair.bob.id, Reason.NOT_TRUSTED))
+    route = running.dialer.wishes()[0]
+    running._on_event(events.ConnectFailed(route, pair.bob.id, Reason.NOT_TRUSTED, by_peer=True))
+    assert running.presence == running.refusals == {}
+
+
+async def test_trust_may_change_in_the_middle_of_an_event(pair):
+    """A program that denies a peer while it hears of a failure leaves nothing behind either."""
+    running = pair.alice.running
+    running.dispatch.on_failure = lambda peer, error: pair.alice.trust.deny(peer.id)
+    pair.bob.running.pump._transport = None
+    await pair.alice.send(pair.bob.id, 1)
+    running.engine.association(pair.bob.id).on_closed(Reason.CLOSED)
+    running.pump.run()
+    assert running.presence == {}
+    pair.bob.running.pump._transport = pair.bob.running.transport
+
+
 async def test_a_change_of_trust_renames_and_ends(pair):
     """A new name counts for the running session; a denial ends it."""
     alice = pair.alice
