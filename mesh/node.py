@@ -22,7 +22,7 @@ from mesh.home.configuration import Configuration
 from mesh.home.home import Home
 from mesh.limits import BULK_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.model import Peer
-from mesh.runtime.handlers import Handlers, check_subject
+from mesh.runtime.handlers import Handlers, check_failure_listener, check_subject
 from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.receipts import Receipt
 from mesh.runtime.running import Running
@@ -82,7 +82,12 @@ class Node:
         return self._handlers.serve(subject)
 
     def on_failure(self, function: Callable[[Peer, DeliveryFailed], None]) -> Any:
-        """Decorator: called with (peer, error) for a failed message whose receipt nobody awaits."""
+        """Decorator: called with (peer, error) for a failed message whose receipt nobody awaits.
+
+        A plain function, called in the loop: it must not take long. Raises InvalidConfiguration
+        for an `async def`, a generator, or a function of another shape.
+        """
+        check_failure_listener(function)
         self._on_failure = function
         if self._running is not None:
             self._running.dispatch.on_failure = function

@@ -426,6 +426,22 @@ async def test_failures_nobody_awaits_are_told(make_node, bob, when):
     assert isinstance(error, DeliveryFailed)
 
 
+async def test_who_is_told_of_failures_is_no_coroutine(make_node):
+    """An `async def` would never be awaited: refused, and the one before stays."""
+    node = make_node("alice")
+
+    @node.on_failure
+    def note(peer, error): ...
+
+    with pytest.raises(InvalidConfiguration, match="nobody would await it"):
+
+        @node.on_failure
+        async def suspends(peer, error): ...
+
+    await node.start()
+    assert node.running.dispatch.on_failure is note
+
+
 # -- the front door
 
 
