@@ -12,7 +12,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from handshake.errors import InvalidKey
 from handshake.identity import Identity, NodeId
 from mesh.counters import Counters
 from mesh.delivery.outgoing import Outgoing
@@ -323,11 +322,6 @@ class Node:
         """The id that a peer, id, id's text or petname stands for. Raises UnknownPeer."""
         if isinstance(peer, Peer):
             return peer.id
-        if isinstance(peer, NodeId):
-            return peer
-        if not isinstance(peer, str):
+        if not isinstance(peer, NodeId | str):
             raise UnknownPeer(f"a peer is named by Peer, id or text, not by {type(peer).__name__}")
-        try:
-            return NodeId.parse(peer)
-        except InvalidKey:
-            return self._policy.find(peer)
+        return self._policy.resolve(peer)

@@ -230,7 +230,7 @@ class Control:
     async def _reach(self, text: str, timeout: float) -> Mailbox:
         """The way to a peer. Raises UnknownPeer, NotTrusted or PeerUnreachable, and says why."""
         running = self._running
-        peer_id = self._trust.find(text)
+        peer_id = self._policy.resolve(text)
         mailbox = running.dispatch.mailboxes.get(peer_id)
         if mailbox is None:
             self._check_trusted(peer_id)

@@ -11,6 +11,7 @@ from typing import Any
 
 from handshake.constants import Reason
 from handshake.identity import Identity, NodeId
+from mesh.constants import INSTANCE_BYTES
 from mesh.counters import Counters
 from mesh.engine import events
 from mesh.engine.engine import Engine
@@ -35,7 +36,6 @@ logger = logging.getLogger("noisemesh")
 
 # A frame's share beside its largest message: headers, the head's ranges, a run's subject.
 _FRAME_RESERVE_BYTES = 128 * 1024
-_INSTANCE_BYTES = 16
 # However busy our handlers are, peers hear that we close: so much of the time is theirs.
 _GOODBYE_SECONDS = 1.0
 
@@ -328,7 +328,7 @@ def _engine(
 ) -> Engine:
     preferred = ("AESGCM", "ChaChaPoly") if system.has_fast_aes() else ("ChaChaPoly",)
     settings = Settings(
-        instance=os.urandom(_INSTANCE_BYTES),
+        instance=os.urandom(INSTANCE_BYTES),
         mesh=configuration.mesh,
         mesh_secret=configuration.mesh_secret,
         suites=preferred,

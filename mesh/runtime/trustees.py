@@ -46,11 +46,11 @@ class Trust:
 
         Raises as `allow`, and UnknownPeer for a text that is neither.
         """
-        self._change(lambda policy: policy.deny(_listed(policy, peer)))
+        self._change(lambda policy: policy.deny(policy.resolve(peer)))
 
     def forget(self, peer: NodeId | str) -> None:
         """Neither allow nor deny it any more; its session ends at once. Raises as `deny`."""
-        self._change(lambda policy: policy.forget(_listed(policy, peer)))
+        self._change(lambda policy: policy.forget(policy.resolve(peer)))
 
     def list(self) -> list[Entry]:
         """Every entry, allowed and denied. Raises InvalidConfiguration as `load`."""
@@ -83,16 +83,6 @@ class Trust:
         self._policy.replace(changed.entries())
         if self._on_change is not None:
             self._on_change()
-
-
-def _listed(policy: Policy, peer: NodeId | str) -> NodeId:
-    """A peer by id, the text of one, or petname. Raises UnknownPeer."""
-    if isinstance(peer, NodeId):
-        return peer
-    try:
-        return NodeId.parse(peer)
-    except InvalidKey:
-        return policy.find(peer)
 
 
 def node_id(peer: NodeId | str) -> NodeId:

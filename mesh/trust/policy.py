@@ -97,6 +97,15 @@ class Policy:
         except KeyError:
             raise UnknownPeer(f"no peer is called {name!r}; `mesh trust list` names them") from None
 
+    def resolve(self, peer: NodeId | str) -> NodeId:
+        """The peer of an id, of the text of one, or of a petname. Raises `UnknownPeer`."""
+        if isinstance(peer, NodeId):
+            return peer
+        try:
+            return NodeId.parse(peer)
+        except InvalidKey:
+            return self.find(peer)
+
     def _put(self, entry: Entry) -> None:
         if entry.name:
             _check_name(entry.name)

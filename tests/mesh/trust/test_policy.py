@@ -120,6 +120,17 @@ def test_find_by_petname() -> None:
             policy.find(name)
 
 
+def test_resolve_takes_ids_and_names() -> None:
+    """An id, as such or as text, need not be on the list; a name must be."""
+    policy = Policy()
+    policy.allow(BOB, "bob")
+    assert policy.resolve("bob") == BOB
+    assert policy.resolve(CAROL) is CAROL
+    assert policy.resolve(str(CAROL)) == CAROL
+    with pytest.raises(UnknownPeer):
+        policy.resolve("carol")
+
+
 def test_a_renamed_or_forgotten_peer_frees_its_name() -> None:
     """The old name finds nobody and may be given to another."""
     policy = Policy()
