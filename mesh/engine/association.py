@@ -1,7 +1,7 @@
 """Everything this node has with one peer: sessions, routes, delivery, deadlines.
 
 Inbound half first (`on_frame` and what it calls), then sessions and deliveries, routes, and time
-(`advance`). Control runs are answered in `control`, renewals in `renewal`; what is sent leaves
+(`advance`). Control runs are answered in `control_runs`, renewals in `renewal`; what is sent leaves
 through `sending`.
 """
 
@@ -14,7 +14,7 @@ from mesh import constants
 from mesh.delivery.delivery import Delivery
 from mesh.delivery.incoming import Incoming
 from mesh.delivery.outgoing import Outgoing
-from mesh.engine import control, events
+from mesh.engine import control_runs, events
 from mesh.engine.context import Context
 from mesh.engine.liveness import Liveness
 from mesh.engine.renewal import Renewal
@@ -92,7 +92,7 @@ class Association:
         now = self.context.now.elapsed
         self.liveness.on_received(now)
         if session.awaits_welcome:
-            control.on_first_answer(self, session, body)
+            control_runs.on_first_answer(self, session, body)
             self.context.agenda.at(now, self)
             return
         if session.state is State.UNCONFIRMED and not self.confirm(session):
@@ -127,7 +127,7 @@ class Association:
             self._on_head(delivery, body)
         for kind, _subject, items in body.runs:
             for item in items:
-                control.on_item(self, session, kind, item, route)
+                control_runs.on_item(self, session, kind, item, route)
 
     def _on_head(self, delivery: Delivery, body: Body) -> None:
         """Acknowledgements and credit; cheap when nothing is new."""
