@@ -6,7 +6,7 @@ from typing import Any
 from handshake.identity import NodeId
 from mesh.errors import InvalidConfiguration, InvalidMessage
 from mesh.runtime.trustees import Trust, node_id
-from mesh.trust.policy import Entry, Policy
+from mesh.trust.policy import Policy, TrustEntry
 
 Arguments = dict[str, Any]
 
@@ -73,7 +73,7 @@ def text_of(arguments: Arguments, name: str) -> str:
     return value
 
 
-def _described(entry: Entry) -> Arguments:
+def _described(entry: TrustEntry) -> Arguments:
     return {
         "id": str(entry.id),
         "name": entry.name,

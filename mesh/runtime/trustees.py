@@ -11,7 +11,7 @@ from handshake.identity import NodeId
 from mesh.errors import InvalidConfiguration
 from mesh.home.home import Home
 from mesh.home.trust_store import TrustStore
-from mesh.trust.policy import Entry, Policy
+from mesh.trust.policy import Policy, TrustEntry
 
 
 class Trust:
@@ -52,8 +52,11 @@ class Trust:
         """Neither allow nor deny it any more; its session ends at once. Raises as `deny`."""
         self._change(lambda policy: policy.forget(policy.resolve(peer)))
 
-    def list(self) -> list[Entry]:
-        """Every entry, allowed and denied. Raises InvalidConfiguration as `load`."""
+    def list(self) -> list[TrustEntry]:
+        """Every entry, allowed and denied: `id`, `name`, `roles`, `allowed`.
+
+        Raises InvalidConfiguration as `load`.
+        """
         if not self._home.held:
             self._policy.replace(self._store.load())
         return self._policy.entries()

@@ -442,6 +442,13 @@ async def test_who_is_told_of_failures_is_no_coroutine(make_node):
     assert node.running.dispatch.on_failure is note
 
 
+async def test_the_trust_list_is_made_of_public_entries(make_node):
+    """What `node.trust.list()` gives has a name that a program may import."""
+    node = make_node("alice")
+    node.trust.allow(ZOE, name="zoe", roles=["worker"])
+    assert node.trust.list() == [mesh.TrustEntry(ZOE, "zoe", ("worker",), allowed=True)]
+
+
 # -- the front door
 
 
