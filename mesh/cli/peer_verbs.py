@@ -169,8 +169,12 @@ def _whence(address: str) -> str:
 
 
 def _presence(peer: dict[str, Any]) -> str:
-    presence = str(peer["presence"])
-    return f"{presence}, refuses this node: {peer['refusal']}" if peer["refusal"] else presence
+    said = [str(peer["presence"])]
+    if peer["silent_seconds"] is not None and peer["silent_seconds"] >= 1:
+        said.append(f"last heard {_duration(peer['silent_seconds'])} ago")
+    if peer["refusal"]:
+        said.append(f"refuses this node: {peer['refusal']}")
+    return ", ".join(said)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -157,14 +157,18 @@ class Control:
             "id": str(peer_id),
             "name": peer.name,
             "roles": list(peer.roles),
-            "presence": running.presence.get(peer_id, "not seen"),
+            "presence": running.presence_of(peer_id),
             "endpoints": running.dialer.endpoints_of(peer_id),
             "generation": None,
             "suite": None,
             "round_trip_seconds": None,
             "refusal": running.refusals.get(peer_id),
+            "silent_seconds": None,
         }
         association = running.engine.association(peer_id)
+        if association is not None and association.delivery is not None:
+            silence = association.liveness.silence(running.pump.clock().elapsed)
+            described["silent_seconds"] = silence
         session = association.sessions.current if association is not None else None
         if association is not None and session is not None:
             described |= {
@@ -186,11 +190,10 @@ class Control:
         ]
 
     def _dialling(self) -> list[Arguments]:
-        connected = self._running.dispatch.mailboxes
         return [
             {"endpoint": endpoint, "trouble": trouble}
             for endpoint, led_to, trouble in self._running.dialer.wishes()
-            if led_to is None or led_to not in connected
+            if led_to is None or not self._running.has_way(led_to)
         ]
 
     # -- what is said

@@ -15,6 +15,7 @@ from mesh.constants import INSTANCE_BYTES
 from mesh.counters import Counters
 from mesh.engine import events
 from mesh.engine.engine import Engine
+from mesh.engine.liveness import CONNECTED, UNRESPONSIVE
 from mesh.engine.settings import Settings
 from mesh.errors import NodeClosed, PeerUnreachable
 from mesh.home.configuration import Configuration
@@ -90,6 +91,7 @@ class Running:
             events.ConnectFailed: self._on_connect_failed,
             events.StrangerRefused: self._on_stranger,
             events.PresenceChanged: self._on_presence,
+            events.RouteWanted: self._on_cut_off,
             events.PongReceived: self._on_pong,
             events.PeerClosed: self._on_closed,
             events.Superseded: self._on_superseded,
@@ -122,6 +124,9 @@ class Running:
         self._note_presence(event.peer_id, event.presence)
         logger.info("%s is %s", self.dispatch.peer(event.peer_id), event.presence)
 
+    def _on_cut_off(self, event: events.RouteWanted) -> None:
+        logger.info("no connection to %s is left", self.dispatch.peer(event.peer_id))
+
     def _on_pong(self, event: events.PongReceived) -> None:
         waiting = self._pongs.pop((event.peer_id, event.token), None)
         if waiting is not None and not waiting.done():
@@ -134,7 +139,7 @@ class Running:
 
     def _on_connected(self, event: events.PeerConnected) -> None:
         peer = self.dispatch.mailboxes[event.peer_id].peer
-        self._note_presence(event.peer_id, "connected")
+        self._note_presence(event.peer_id, CONNECTED)
         self.strangers.pop(event.peer_id, None)
         self.refusals.pop(event.peer_id, None)
         logger.info("connected with %s", peer)
@@ -196,6 +201,22 @@ class Running:
         return f"to trust it: {self.control.trust_command(peer_id)}"
 
     # -- questions
+
+    def presence_of(self, peer_id: NodeId) -> str:
+        """What is known of a peer at this moment.
+
+        "connected", "no connection" (there is a session, but no way to the peer), "unresponsive"
+        (silent for 10 s), "lost" (for 30 s), "closed" or "not seen".
+        """
+        told = self.presence.get(peer_id, "not seen")
+        if told in (CONNECTED, UNRESPONSIVE) and not self.has_way(peer_id):
+            return "no connection"
+        return told
+
+    def has_way(self, peer_id: NodeId) -> bool:
+        """Whether there is a connection to this peer that has proved to lead there."""
+        association = self.engine.association(peer_id)
+        return association is not None and association.routes.best is not None
 
     async def wait_for(self, peer_id: NodeId, timeout: float) -> Peer:
         """The peer, as soon as there is a session.

@@ -26,6 +26,7 @@ from mesh.home.home import ControlPlace, Home
 from mesh.io.control_socket import ask
 from mesh.node import Node
 from mesh.runtime import control as control_module
+from nodes import until
 
 PATIENCE_SECONDS = 20.0
 STRANGER = Identity(bytes(31) + b"\x07").id
@@ -212,9 +213,23 @@ class TestStatus:
         assert peer["round_trip_seconds"] > 0
         assert peer["endpoints"] == bob.endpoints
         assert peer["refusal"] is None
+        assert 0 <= peer["silent_seconds"] < PATIENCE_SECONDS
         counters = await asker(alice)("counters")
         assert counters["sessions.established"] >= 1
         assert (await asker(alice)("status"))["counters"].keys() >= counters.keys()
+
+    async def test_of_one_whose_connection_is_gone(self, pair: tuple[Node, Node]) -> None:
+        """It is said so at once, with the seconds since it was heard and where it is dialled."""
+        alice, bob = pair
+        endpoint = bob.endpoints[0]
+        bob.running.pump.stop()
+        bob.running.transport.close()
+        await until(lambda: alice.running.presence_of(bob.id) == "no connection")
+        status = await asker(alice)("peers")
+        (peer,) = status["peers"]
+        assert (peer["name"], peer["presence"]) == ("bob", "no connection")
+        assert peer["silent_seconds"] >= 0
+        assert [wish["endpoint"] for wish in status["dialling"]] == [endpoint]
 
     async def test_of_one_that_is_trusted_and_absent(self, start: MakeNode) -> None:
         """Who has never been seen is listed all the same, and who is denied is not."""
@@ -222,6 +237,7 @@ class TestStatus:
         alice.trust.allow(STRANGER, "eve")
         (peer,) = (await asker(alice)("peers"))["peers"]
         assert (peer["name"], peer["presence"], peer["generation"]) == ("eve", "not seen", None)
+        assert peer["silent_seconds"] is None
         alice.trust.deny(STRANGER)
         assert (await asker(alice)("peers"))["peers"] == []
 

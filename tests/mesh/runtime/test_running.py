@@ -1,6 +1,7 @@
 """A running node as its façade and its tools see it: real sockets, and events handed in."""
 
 import asyncio
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -174,6 +175,37 @@ async def test_presence_is_what_was_told_last(pair):
     await until(lambda: running.presence[pair.bob.id] == "closed")
 
 
+async def test_a_peer_without_a_connection_is_not_called_connected(pair):
+    """The moment its last connection is lost, and until another way to it has proved itself."""
+    alice, bob = pair.alice.running, pair.bob.running
+    assert alice.presence_of(pair.bob.id) == "connected"
+    association = alice.engine.association(pair.bob.id)
+    for route in list(association.routes):
+        alice.engine.lost(route, alice.pump.clock())
+    alice.pump.run()
+    assert alice.presence_of(pair.bob.id) == "no connection"
+    assert alice.presence == {pair.bob.id: "connected"}
+    await pair.bob.send(pair.alice.id, 1)
+    await until(lambda: alice.presence_of(pair.bob.id) == "connected")
+    assert bob.presence_of(pair.alice.id) == "connected"
+
+
+async def test_a_dead_peer_is_not_called_connected(pair, caplog):
+    """Whoever dialled it knows as soon as the system closes its connection, long before 10 s."""
+    caplog.set_level(logging.INFO)
+    alice, bob = pair.alice.running, pair.bob.running
+    bob.pump.stop()
+    bob.transport.close()
+    await until(lambda: alice.presence_of(pair.bob.id) == "no connection")
+    assert f"no connection to {alice.dispatch.peer(pair.bob.id)} is left" in caplog.text
+    assert alice.presence == {pair.bob.id: "connected"}
+    for told in ("unresponsive", "lost", "closed"):
+        alice._on_event(events.PresenceChanged(pair.bob.id, told))
+        expected = "no connection" if told == "unresponsive" else told
+        assert alice.presence_of(pair.bob.id) == expected
+    assert alice.presence_of(ZOE) == "not seen"
+
+
 async def test_who_refuses_us_is_remembered_until_it_lets_us_in(make_life):
     """What a peer answered when it refused is kept, for people who ask why."""
     alice, bob = make_life(1), make_life(2)
@@ -233,7 +265,8 @@ async def test_a_second_instance_is_an_alarm(pair):
 
 async def test_events_of_no_room_are_ignored(pair):
     """An event that nobody here reacts to changes nothing."""
-    pair.alice.running._on_event(events.RouteWanted(pair.bob.id))
+    confirmed = events.SessionConfirmed(pair.bob.id, 1, True, True, "AESGCM")
+    pair.alice.running._on_event(confirmed)
     assert pair.alice.running.presence == {pair.bob.id: "connected"}
 
 
