@@ -30,6 +30,7 @@ from mesh.runtime.dispatch import Dispatch
 from mesh.runtime.handlers import Handlers
 from mesh.runtime.pump import Pump
 from mesh.runtime.receipts import Receipt
+from mesh.runtime.told import Told
 from mesh.runtime.trustees import Trust
 from mesh.trust.policy import Decision, Policy
 
@@ -60,6 +61,7 @@ class Running:
         # Peers we trust that do not trust us, and what they said.
         self.refusals: dict[NodeId, str] = {}
         self.endpoints: list[str] = []
+        self._told = Told()
         self._policy = policy
         self._trust = trust
         self._closing = False
@@ -142,6 +144,7 @@ class Running:
         self._note_presence(event.peer_id, CONNECTED)
         self.strangers.pop(event.peer_id, None)
         self.refusals.pop(event.peer_id, None)
+        self._told.forget(event.peer_id)
         logger.info("connected with %s", peer)
         for future in self._arrivals.pop(event.peer_id, ()):
             if not future.done():
@@ -149,16 +152,17 @@ class Running:
 
     def _on_stranger(self, event: events.StrangerRefused) -> None:
         """Somebody proved who it is, and is not trusted: listed with the command that would."""
+        reason = event.reason.value
         if event.reason is not Reason.NOT_TRUSTED:
-            logger.info("refused %s: %s", self.dispatch.peer(event.peer_id), event.reason.value)
+            level = self._told.level(event.peer_id, reason, logging.INFO)
+            logger.log(level, "refused %s: %s", self.dispatch.peer(event.peer_id), reason)
             return
         self.strangers.pop(event.peer_id, None)
         self.strangers[event.peer_id] = event
         if len(self.strangers) > STRANGERS_REMEMBERED:
             self.strangers.popitem(last=False)
-        logger.warning(
-            "refused %s: %s; %s", event.address, event.reason.value, self.explain(event.peer_id)
-        )
+        level = self._told.level(event.peer_id, reason, logging.WARNING)
+        logger.log(level, "refused %s: %s; %s", event.address, reason, self.explain(event.peer_id))
 
     def _on_closed(self, event: events.PeerClosed) -> None:
         self._note_presence(event.peer_id, "closed")
@@ -182,6 +186,7 @@ class Running:
         for peer_id in list(self.strangers):
             if self._policy.decide(peer_id) is not Decision.UNKNOWN:
                 del self.strangers[peer_id]
+                self._told.forget(peer_id)
         # Whom this change lets in is dialled; whom it throws out hears of it undisturbed.
         self.dialer.trust_changed()
         self.engine.trust_changed(self.pump.clock())

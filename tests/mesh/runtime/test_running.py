@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -164,6 +165,39 @@ async def test_strangers_are_listed_newest_last_and_not_without_end(make_life):
     life.running._on_event(events.StrangerRefused(ids[-2], "10.0.0.9", Reason.REVOKED))
     assert ids[-2] not in life.running.strangers
     assert f"node.trust.allow('{ids[-3]}')" in life.running.explain(ids[-3])
+
+
+async def test_a_stranger_is_warned_of_once_on_both_sides(make_life, caplog):
+    """The first time with the command that would trust it; every attempt is counted."""
+    caplog.set_level(logging.WARNING)
+    bob = make_life(2)
+    alice = make_life(1, connect=f"{bob.id}@{bob.running.endpoints[0]}")
+
+    def refused(times):
+        here = alice.running.counters["handshakes.refused_by_peer.not_trusted"]
+        return min(here, bob.running.counters["handshakes.refused.not_trusted"]) >= times
+
+    for times in range(1, 4):
+        alice.trust.allow(bob.id, name="bob")  # which has her dial at once
+        await until(partial(refused, times))
+    told = [record.message for record in caplog.records]
+    assert sum(f"node.trust.allow('{alice.id}')" in text for text in told) == 1
+    assert sum(f"mesh trust allow {alice.id}" in text for text in told) == 1
+    bob.trust.deny(alice.id)
+    bob.trust.forget(alice.id)
+    bob.running._on_event(events.StrangerRefused(alice.id, "10.0.0.9", Reason.NOT_TRUSTED))
+    assert f"node.trust.allow('{alice.id}')" in caplog.records[-1].message
+
+
+async def test_one_that_is_denied_is_mentioned_once(make_life, caplog):
+    """Its owner has decided, so it is no warning."""
+    caplog.set_level(logging.INFO)
+    life = make_life(1)
+    life.trust.deny(ZOE)
+    for _ in range(3):
+        life.running._on_event(events.StrangerRefused(ZOE, "10.0.0.9", Reason.REVOKED))
+    told = [record for record in caplog.records if ZOE.short in record.message]
+    assert [record.levelno for record in told] == [logging.INFO]
 
 
 async def test_presence_is_what_was_told_last(pair):
