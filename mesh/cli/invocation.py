@@ -19,6 +19,7 @@ from mesh.io.control_socket import ask
 F = TypeVar("F", bound=Callable[..., Any])
 
 ANSWER_SECONDS = 10.0
+Seconds = click.FloatRange(min=0, max=86_400, min_open=True)
 
 
 @dataclass

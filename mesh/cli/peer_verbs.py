@@ -8,14 +8,12 @@ import click
 
 from mesh.cli.bodies import read_body, reply_text
 from mesh.cli.failures import Exit, Failure
-from mesh.cli.invocation import Invocation, verb
+from mesh.cli.invocation import Invocation, Seconds, verb
 
 SEND_SECONDS = 10.0
 PING_SECONDS = 5.0
 # What the node may take beside the time that was asked for.
 GRACE_SECONDS = 10.0
-
-Seconds = click.FloatRange(min=0, max=86_400, min_open=True)
 
 _BODY_HELP = """\
 BODY is JSON if it parses as JSON, else text; none is null, "-" reads standard input. One that

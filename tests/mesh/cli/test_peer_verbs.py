@@ -115,7 +115,8 @@ class TestLook:
         ]
         assert lines[-2:] == ["counters", "  received.frames  7"]
         assert f"    mesh trust allow {ID}" in lines
-        assert json.loads(run("--json", "status").stdout)["process"] == 42
+        found = json.loads(run("--json", "status").stdout)
+        assert (found["process"], found["counters"]) == (42, {"received.frames": 7})
 
 
 class TestPing:
