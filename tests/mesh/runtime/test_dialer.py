@@ -287,7 +287,7 @@ async def test_a_refusal_is_explained(reason, by_peer, error, words):
 @in_virtual_time
 async def test_a_refusal_is_warned_of_once(caplog):
     """However often it is tried again; another reason, or one after a success, is news."""
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "noisemesh")
     stage = Stage()
     stage.dialer.keep(ENDPOINT, BOB)
 

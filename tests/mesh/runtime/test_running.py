@@ -169,7 +169,7 @@ async def test_strangers_are_listed_newest_last_and_not_without_end(make_life):
 
 async def test_a_stranger_is_warned_of_once_on_both_sides(make_life, caplog):
     """The first time with the command that would trust it; every attempt is counted."""
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.WARNING, "noisemesh")
     bob = make_life(2)
     alice = make_life(1, connect=f"{bob.id}@{bob.running.endpoints[0]}")
 
@@ -191,7 +191,7 @@ async def test_a_stranger_is_warned_of_once_on_both_sides(make_life, caplog):
 
 async def test_one_that_is_denied_is_mentioned_once(make_life, caplog):
     """Its owner has decided, so it is no warning."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "noisemesh")
     life = make_life(1)
     life.trust.deny(ZOE)
     for _ in range(3):
@@ -226,7 +226,7 @@ async def test_a_peer_without_a_connection_is_not_called_connected(pair):
 
 async def test_a_dead_peer_is_not_called_connected(pair, caplog):
     """Whoever dialled it knows as soon as the system closes its connection, long before 10 s."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "noisemesh")
     alice, bob = pair.alice.running, pair.bob.running
     bob.pump.stop()
     bob.transport.close()
