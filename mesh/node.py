@@ -12,7 +12,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from handshake.errors import InvalidKey
 from handshake.identity import Identity, NodeId
 from mesh.counters import Counters
 from mesh.delivery.outgoing import Outgoing
@@ -22,7 +21,7 @@ from mesh.home.configuration import Configuration
 from mesh.home.home import Home
 from mesh.limits import BULK_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.model import Peer
-from mesh.runtime.handlers import Handlers, check_subject
+from mesh.runtime.handlers import Handlers, check_failure_listener, check_subject
 from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.postbox import BYTES_LIKE
 from mesh.runtime.receipts import Receipt
@@ -84,7 +83,12 @@ class Node:
         return self._handlers.serve(subject)
 
     def on_failure(self, function: Callable[[Peer, DeliveryFailed], None]) -> Any:
-        """Decorator: called with (peer, error) for a failed message whose receipt nobody awaits."""
+        """Decorator: called with (peer, error) for a failed message whose receipt nobody awaits.
+
+        A plain function, called in the loop: it must not take long. Raises InvalidConfiguration
+        for an `async def`, a generator, or a function of another shape.
+        """
+        check_failure_listener(function)
         self._on_failure = function
         if self._running is not None:
             self._running.dispatch.on_failure = function
@@ -327,11 +331,6 @@ class Node:
         """The id that a peer, id, id's text or petname stands for. Raises UnknownPeer."""
         if isinstance(peer, Peer):
             return peer.id
-        if isinstance(peer, NodeId):
-            return peer
-        if not isinstance(peer, str):
+        if not isinstance(peer, NodeId | str):
             raise UnknownPeer(f"a peer is named by Peer, id or text, not by {type(peer).__name__}")
-        try:
-            return NodeId.parse(peer)
-        except InvalidKey:
-            return self._policy.find(peer)
+        return self._policy.resolve(peer)
