@@ -318,12 +318,15 @@ class Node:
         return await self._mailbox(peer).call(subject, body, timeout)
 
     def _mailbox(self, peer: AnyPeer) -> Mailbox:
-        running = self._live
-        peer_id = self._find(peer)
-        mailbox = running.dispatch.mailboxes.get(peer_id)
+        dispatch = self._live.dispatch
+        try:
+            return dispatch.named[peer]
+        except (KeyError, TypeError):
+            peer_id = self._find(peer)
+        mailbox = dispatch.mailboxes.get(peer_id)
         if mailbox is None:
             raise PeerUnreachable(
-                f"no session with {running.dispatch.peer(peer_id)}: connect to it or wait_for it"
+                f"no session with {dispatch.peer(peer_id)}: connect to it or wait_for it"
             )
         return mailbox
 
