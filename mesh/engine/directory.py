@@ -18,18 +18,18 @@ from mesh.trust.policy import Decision
 
 
 class _Leaving:
-    """A peer that is not trusted any more, until what there was with it is forgotten."""
+    """A peer that is not trusted any more, until what there was with it is forgotten.
 
-    def __init__(self, directory: "Directory", peer_id: NodeId, at: float) -> None:
+    Its one deadline is set with the agenda by whoever makes it.
+    """
+
+    def __init__(self, directory: "Directory", peer_id: NodeId) -> None:
         self.scheduled = inf
-        self.at = at
         self._directory = directory
         self._peer_id = peer_id
 
-    def advance(self, now: float) -> float:
-        """Forget it when it is time."""
-        if now < self.at:
-            return self.at
+    def advance(self, _now: float) -> float:
+        """It is time to forget it."""
         self._directory.left(self, self._peer_id)
         return inf
 
@@ -118,9 +118,8 @@ class Directory:
                 denied = decision is Decision.DENIED
                 self.drop(association, Reason.REVOKED if denied else Reason.NOT_TRUSTED)
             if peer_id not in self._leaving:
-                at = context.now.elapsed + constants.DELIVERY_KEPT_SECONDS
-                leaving = self._leaving[peer_id] = _Leaving(self, peer_id, at)
-                context.agenda.at(at, leaving)
+                leaving = self._leaving[peer_id] = _Leaving(self, peer_id)
+                context.agenda.at(context.now.elapsed + constants.DELIVERY_KEPT_SECONDS, leaving)
 
     def left(self, leaving: _Leaving, peer_id: NodeId) -> None:
         """The time of a peer that left is over, unless it has come back meanwhile."""

@@ -176,6 +176,13 @@ class TestPeersThatAreGone:
         met.alice.policy.forget(met.bob.id)
         directory.forget(met.bob.id)
         assert met.to_bob.delivery is not None
+        met.alice.policy.allow(PEER)
+        idle = directory.association(PEER, SMALL)
+        directory.forget(PEER)
+        assert directory.associations[PEER] is idle
+        met.alice.policy.forget(PEER)
+        directory.forget(PEER)
+        assert PEER not in directory.associations
 
 
 def change_trust(met, change):
