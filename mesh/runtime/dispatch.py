@@ -21,7 +21,7 @@ from mesh.runtime.pump import Pump
 from mesh.runtime.receipts import Receipt, Standing
 from mesh.runtime.requests import Requests
 from mesh.runtime.workers import Worker
-from mesh.trust.policy import Policy
+from mesh.trust.policy import Decision, Policy
 from mesh.wire import messages
 
 logger = logging.getLogger("noisemesh")
@@ -213,7 +213,11 @@ class Dispatch:
         """The trust list has changed: peers are called by their new names from now on."""
         self.outgoing.clear()
         self.named.clear()
-        self._peers = {peer.id: peer for peer in self._peers.values() if self.peer(peer.id) is peer}
+        self._peers = {
+            peer.id: peer
+            for peer in self._peers.values()
+            if self.peer(peer.id) is peer and self._policy.decide(peer.id) is Decision.ALLOWED
+        }
         for mailbox in self.mailboxes.values():
             mailbox.peer = self.peer(mailbox.peer.id)
             self._index(mailbox)
