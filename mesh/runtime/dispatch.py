@@ -216,13 +216,16 @@ class Dispatch:
         self._peers = {
             peer.id: peer
             for peer in self._peers.values()
-            if self.peer(peer.id) is peer and self._policy.decide(peer.id) is Decision.ALLOWED
+            if self.peer(peer.id) is peer and self._is_known(peer.id)
         }
         for mailbox in self.mailboxes.values():
             mailbox.peer = self.peer(mailbox.peer.id)
             self._index(mailbox)
         for (_, delivery), worker in self._workers.items():
             worker.peer = self._peers[delivery.peer_id]
+
+    def _is_known(self, peer_id: NodeId) -> bool:
+        return peer_id in self.mailboxes or self._policy.decide(peer_id) is Decision.ALLOWED
 
     def _on_delivery_ended(self, event: events.DeliveryEnded) -> None:
         delivery = event.delivery

@@ -67,7 +67,7 @@ async def test_a_peer_that_is_not_trusted_any_more_is_forgotten(office):
     peer = office.connect().peer
     office.policy.forget(PEER_ID)
     office.dispatch.refresh_names()
-    assert office.dispatch.mailboxes[PEER_ID].peer == peer
+    assert office.dispatch.mailboxes[PEER_ID].peer is peer
     office.end()
     office.dispatch.refresh_names()
     assert office.dispatch._peers == {}
