@@ -7,6 +7,8 @@ relations between them.
 from typing import Final
 
 VERSION: Final = 1
+# An instance is one run of a node, named by so many random bytes.
+INSTANCE_BYTES: Final = 16
 
 # Sessions: renewed by a fresh exchange while traffic flows, and never kept longer than the stop.
 REKEY_AFTER_SECONDS: Final = 120.0
@@ -43,6 +45,8 @@ HELD_BATCHES: Final = UNACKNOWLEDGED_BATCHES
 UNHANDLED_BATCHES: Final = 1024
 # What a message costs of the window beside its encoded bytes: the memory of its Python objects.
 MESSAGE_OVERHEAD_BYTES: Final = 48
+# Room for a frame of any peer's.
+WINDOW_MIN_BYTES: Final = 64 * 1024
 # A message as large as the whole window would wait for ever: heads and overheads need room too.
 WINDOW_RESERVE_BYTES: Final = 4096
 PROBE_AFTER_SECONDS: Final = 0.2
@@ -56,3 +60,6 @@ LOST_AFTER_SECONDS: Final = 30.0
 SUPERSEDED_PAUSE_SECONDS: Final = 60.0
 
 SUBJECT_MAX_BYTES: Final = 255
+# No frame is larger than the receiver's largest message and this: a batch of small messages, the
+# ranges in its head.
+FRAME_RESERVE_BYTES: Final = 256 * 1024

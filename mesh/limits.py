@@ -4,7 +4,7 @@ from typing import Final
 
 # A frame collects messages up to this budget: beyond it the cost per message no longer falls,
 # while the wait for the first of them grows.
-FRAME_BUDGET_BYTES: Final = 64 * 1024
+FRAME_BUDGET_BYTES: Final = 128 * 1024
 # What a message takes of that budget beside its body: its share of heads, and of the window
 # (constants.MESSAGE_OVERHEAD_BYTES and a CBOR head of at most 9 bytes).
 MESSAGE_BUDGET_BYTES: Final = 64
@@ -21,10 +21,16 @@ UNCONFIRMED_PER_PEER: Final = 4
 ROUTES_PER_PEER: Final = 8
 # The oldest batches sent again when nothing was heard: enough to find out what is missing.
 RESEND_BURST_BATCHES: Final = 16
+# A peer that restarts has a new window, while our handlers are still at the messages of its last
+# instances: those of so many are kept.
+RETIRED_DELIVERIES_PER_PEER: Final = 2
 # Calls waiting for a reply from one peer: a reply needs no credit, its room is reserved here.
 CALLS_PER_PEER: Final = 65_536
 # Strangers remembered for `mesh peers`, with the command that would trust them.
 STRANGERS_REMEMBERED: Final = 64
+# Peers that were trusted once, of whose deliveries an epoch is remembered: one of them may hold on
+# to a delivery that is over here, and be trusted again.
+FORGOTTEN_REMEMBERED: Final = 1024
 
 STATIC_KEY_SECONDS: Final = 24 * 3600.0
 DELEGATION_SECONDS: Final = 48 * 3600.0

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from handshake.errors import InvalidKey
 from handshake.identity import Identity, NodeId
 from mesh.counters import Counters
 from mesh.delivery.outgoing import Outgoing
@@ -22,12 +21,14 @@ from mesh.home.configuration import Configuration
 from mesh.home.home import Home
 from mesh.limits import BULK_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.model import Peer
-from mesh.runtime.handlers import Handlers, check_subject
+from mesh.runtime.handlers import Handlers, check_failure_listener, check_subject
 from mesh.runtime.mailbox import Mailbox
+from mesh.runtime.postbox import BYTES_LIKE
 from mesh.runtime.receipts import Receipt
 from mesh.runtime.running import Running
 from mesh.runtime.trustees import Trust
 from mesh.trust.policy import Policy
+from mesh.wire.cbor import dumps
 
 F = TypeVar("F", bound=Callable[..., Any])
 AnyPeer = Peer | NodeId | str
@@ -82,7 +83,12 @@ class Node:
         return self._handlers.serve(subject)
 
     def on_failure(self, function: Callable[[Peer, DeliveryFailed], None]) -> Any:
-        """Decorator: called with (peer, error) for a failed message whose receipt nobody awaits."""
+        """Decorator: called with (peer, error) for a failed message whose receipt nobody awaits.
+
+        A plain function, called in the loop: it must not take long. Raises InvalidConfiguration
+        for an `async def`, a generator, or a function of another shape.
+        """
+        check_failure_listener(function)
         self._on_failure = function
         if self._running is not None:
             self._running.dispatch.on_failure = function
@@ -276,14 +282,21 @@ class Node:
         # The hot path: one look-up, and while the open run is of this very subject one append.
         # The first message of every run and whatever does not fit goes the long way below.
         outgoing = self._outgoing.get(peer)
-        if outgoing is not None and outgoing.raw_subject == subject and type(body) is bytes:
-            size = len(body)
-            budget = outgoing.budget - size - MESSAGE_BUDGET_BYTES
-            if budget >= 0 and size < BULK_BYTES:
-                outgoing.budget = budget
-                outgoing.append(body)
-                receipt: Receipt = outgoing.receipt
-                return receipt
+        if outgoing is not None:
+            receipt: Receipt | None
+            if type(body) is bytes:
+                if outgoing.raw_subject == subject:
+                    size = len(body)
+                    budget = outgoing.budget - size - MESSAGE_BUDGET_BYTES
+                    if budget >= 0 and size < BULK_BYTES:
+                        outgoing.budget = budget
+                        outgoing.append(body)
+                        receipt = outgoing.receipt
+                        return receipt
+            elif outgoing.packed_subject == subject and not isinstance(body, BYTES_LIKE):
+                receipt = outgoing.join(dumps(body))
+                if receipt is not None:
+                    return receipt
         check_subject(subject)
         return await self._mailbox(peer).tell(subject, body)
 
@@ -306,12 +319,15 @@ class Node:
         return await self._mailbox(peer).call(subject, body, timeout)
 
     def _mailbox(self, peer: AnyPeer) -> Mailbox:
-        running = self._live
-        peer_id = self._find(peer)
-        mailbox = running.dispatch.mailboxes.get(peer_id)
+        dispatch = self._live.dispatch
+        try:
+            return dispatch.named[peer]
+        except (KeyError, TypeError):
+            peer_id = self._find(peer)
+        mailbox = dispatch.mailboxes.get(peer_id)
         if mailbox is None:
             raise PeerUnreachable(
-                f"no session with {running.dispatch.peer(peer_id)}: connect to it or wait_for it"
+                f"no session with {dispatch.peer(peer_id)}: connect to it or wait_for it"
             )
         return mailbox
 
@@ -319,11 +335,6 @@ class Node:
         """The id that a peer, id, id's text or petname stands for. Raises UnknownPeer."""
         if isinstance(peer, Peer):
             return peer.id
-        if isinstance(peer, NodeId):
-            return peer
-        if not isinstance(peer, str):
+        if not isinstance(peer, NodeId | str):
             raise UnknownPeer(f"a peer is named by Peer, id or text, not by {type(peer).__name__}")
-        try:
-            return NodeId.parse(peer)
-        except InvalidKey:
-            return self._policy.find(peer)
+        return self._policy.resolve(peer)

@@ -6,8 +6,9 @@ acknowledged it, whatever session or connection carries it.
 `Outgoing` is touched once for every message sent, so its first attributes are a contract with
 the caller on the hot path: while `raw_subject` is the subject of a direct message with a bytes
 body and `budget` covers its length + `limits.MESSAGE_BUDGET_BYTES`, `append(body)` and the
-subtraction of that cost queue the message, and `receipt` stands for it. Everything else goes
-through `offer`.
+subtraction of that cost queue the message, and `receipt` stands for it. While `packed_subject` is
+the subject of one with another body, `join` queues it encoded. Everything else goes through
+`offer`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,9 +19,10 @@ from typing import Any, Final
 from mesh import constants
 from mesh.errors import InvalidMessage, Outcome
 from mesh.limits import BULK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
-from mesh.wire.messages import CREDITED, TELL, encode_run, encode_run_of_encoded
+from mesh.wire.messages import CREDITED, RUNS_MAX, TELL, encode_packed_run, encode_run
 
-# A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (a head of 5).
+# A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
+# the array and for what packs it).
 _RUN_HEAD_BYTES: Final = 16
 
 
@@ -47,6 +49,11 @@ class Batch:
         self.sent_at: float | None = None
         self.attempts = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept until it is acknowledged."""
+        return len(self.runs) + (len(self.bulk) if self.bulk is not None else 0)
+
 
 class _OpenRun:
     """Neighbouring messages of one kind and subject, not yet encoded as a run."""
@@ -60,7 +67,7 @@ class _OpenRun:
         self.bodies: list[bytes] = []
 
     def encode(self) -> bytes:
-        encode = encode_run if self.raw else encode_run_of_encoded
+        encode = encode_run if self.raw else encode_packed_run
         return encode(self.kind, self.subject, self.bodies)
 
 
@@ -73,12 +80,20 @@ class Outgoing:
 
     `new_receipt`: makes the opaque object that stands for a batch's delivery.
     `window_bytes`: the peer's initial credit. `max_message_bytes`: its limit for one message.
+    `kept_bytes`: what we keep for it at most, and an open batch, until it acknowledges: replies
+    included.
     """
 
     def __init__(
-        self, new_receipt: Callable[[], object], *, window_bytes: int, max_message_bytes: int
+        self,
+        new_receipt: Callable[[], object],
+        *,
+        window_bytes: int,
+        max_message_bytes: int,
+        kept_bytes: int,
     ) -> None:
         self.raw_subject: str | None = None
+        self.packed_subject: str | None = None
         self.append: Callable[[bytes], None] = _nothing_open
         self.budget = 0
         self.receipt: Any = None
@@ -98,6 +113,8 @@ class Outgoing:
         self._credited = False
         self._may_credit = False
         self._budget_at_open = 0
+        self._kept_bytes = kept_bytes
+        self._unacknowledged_bytes = 0
         self._credit_limit = window_bytes
         self._credit_used = 0
         self._last_sent = 0
@@ -152,7 +169,17 @@ class Outgoing:
             run = self._open_run(kind, subject, raw)
         run.bodies.append(encoded)
         self.budget -= cost
-        self.raw_subject = subject if raw and kind == TELL and self._any_small_body_fits else None
+        hot = subject if kind == TELL and self._any_small_body_fits else None
+        self.raw_subject, self.packed_subject = (hot, None) if raw else (None, hot)
+        return self.receipt
+
+    def join(self, encoded: bytes) -> Any:
+        """Queue one message of `packed_subject`: the receipt, or None if it has to be offered."""
+        cost = len(encoded) + MESSAGE_BUDGET_BYTES
+        if cost > self.budget or cost > BULK_BYTES:
+            return None
+        self.budget -= cost
+        self.append(encoded)
         return self.receipt
 
     def offer_bulk(self, kind: int, subject: str, placeholder: bytes, bulk: bytes) -> Any:
@@ -167,7 +194,7 @@ class Outgoing:
             self._starve()
             return None
         self.close_batch()
-        runs = encode_run_of_encoded(kind, subject, [placeholder])
+        runs = encode_packed_run(kind, subject, [placeholder])
         credited = kind in CREDITED
         cost = len(runs) + len(bulk) + constants.MESSAGE_OVERHEAD_BYTES if credited else 0
         receipt = self._new_receipt()
@@ -176,7 +203,7 @@ class Outgoing:
 
     def _joins_open_batch(self, kind: int, charge: int) -> bool:
         """Whether the open batch can take a message and the run it needs."""
-        if not self._runs or (kind in CREDITED and not self._may_credit):
+        if not 0 < len(self._runs) < RUNS_MAX or (kind in CREDITED and not self._may_credit):
             return False
         return charge <= self.budget
 
@@ -184,6 +211,9 @@ class Outgoing:
         """Whether a new batch with this message may be opened, after the open one was closed."""
         batches = len(self.unacknowledged) + bool(self._runs)
         if self._ended or batches >= constants.UNACKNOWLEDGED_BATCHES:
+            return False
+        kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
+        if batches and kept + charge > self._kept_bytes:
             return False
         if kind not in CREDITED:
             return True
@@ -193,7 +223,7 @@ class Outgoing:
 
     def _starve(self) -> None:
         self.starved = True
-        self.raw_subject = None
+        self.raw_subject = self.packed_subject = None
 
     def close_batch(self) -> None:
         """Encode the open batch and number it: it is ready to be sent."""
@@ -208,9 +238,9 @@ class Outgoing:
         self._runs = []
         self._credited = False
         self._run = None
-        self.raw_subject = None
+        self.raw_subject = self.packed_subject = None
         self.append = _nothing_open
-        self.budget = 0
+        self.budget = self._budget_at_open = 0
         self._number(encoded, count, None, cost, receipt)
 
     def _open_batch(self, kind: int) -> None:
@@ -242,6 +272,7 @@ class Outgoing:
         batch = Batch(self.next_number, runs, run_count, bulk, cost, receipt)
         self.next_number += 1
         self._credit_used += cost
+        self._unacknowledged_bytes += batch.size
         self.unacknowledged[batch.number] = batch
         self._unsent[batch.number] = batch
         if cost:
@@ -304,7 +335,9 @@ class Outgoing:
             oldest = next(iter(unacknowledged))
             if oldest > number:
                 break
-            delivered.append(unacknowledged.pop(oldest).receipt)
+            batch = unacknowledged.pop(oldest)
+            self._unacknowledged_bytes -= batch.size
+            delivered.append(batch.receipt)
             self._unsent.pop(oldest, None)
             self.starved = False
         return delivered
@@ -360,6 +393,7 @@ class Outgoing:
         ]
         self._ended = True
         self.unacknowledged.clear()
+        self._unacknowledged_bytes = 0
         self._unsent.clear()
         self._unhandled.clear()
         return failed

@@ -1,18 +1,20 @@
 """What the engine tells its owner: one event a frame, run or change, never one a message."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from handshake.constants import Reason
 from handshake.identity import NodeId
 from mesh.delivery.delivery import Delivery
 from mesh.errors import Outcome
 from mesh.model import Route
+from mesh.wire.messages import Bodies
 
 
 class RunReceived(NamedTuple):
     """Neighbouring messages of one kind and subject, to be handled in order.
 
+    `bodies` may be packed: `wire.messages.unpacked` decodes them.
     The owner calls `engine.finished(delivery, batch, now)` when all of them are.
     """
 
@@ -20,7 +22,7 @@ class RunReceived(NamedTuple):
     batch: int
     kind: int
     subject: str
-    bodies: list[Any]
+    bodies: Bodies
 
 
 class Delivered(NamedTuple):

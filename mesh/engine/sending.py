@@ -15,7 +15,7 @@ from mesh.session.session import Session, SessionEnded
 from mesh.session.states import State
 from mesh.wire import messages
 from mesh.wire.cbor import dumps
-from mesh.wire.messages import encode_head, encode_run_of_encoded
+from mesh.wire.messages import encode_head, encode_packed_run
 
 if TYPE_CHECKING:
     from mesh.engine.association import Association
@@ -147,7 +147,7 @@ class Sending:
         Raises SessionEnded.
         """
         incoming = self._association.delivery_for(session).incoming
-        runs = b"" if kind is None else encode_run_of_encoded(kind, "", [dumps(item)])
+        runs = b"" if kind is None else encode_packed_run(kind, "", [dumps(item)])
         head = encode_head(
             0, incoming.acknowledged, incoming.handled, incoming.credit, 1 if runs else 0
         )

@@ -7,6 +7,8 @@ default. Unknown keys are refused, and no error or `repr` shows a secret.
 
 import dataclasses
 import difflib
+import json
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from handshake.secret import Secret, SecretText
-from mesh.constants import WINDOW_RESERVE_BYTES
+from mesh.constants import WINDOW_MIN_BYTES, WINDOW_RESERVE_BYTES
 from mesh.errors import InvalidConfiguration
 from mesh.home.files import read_private
 from mesh.home.home import HOME_VARIABLE
@@ -28,6 +30,13 @@ FILE_MAX_BYTES = 1 << 20
 # A wish this close to a field's name is a slip of the pen; anything else may be somebody else's.
 _ALIKE = 0.8
 _SHOWN_CHARACTERS = 80
+_LINE_CHARACTERS = 100
+_TEMPLATE_HEAD = (
+    "What this node is called and does. Every key is here with its default; take the # away to set "
+    "one. Each may be given as a variable too, which wins over this file: listen as MESH_LISTEN. "
+    'Between machines, one has listen = ["tcp://0.0.0.0:7447"], the other '
+    'connect = ["ID@tcp://192.168.1.20:7447"], and each trusts the other: mesh trust allow ID.'
+)
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -92,7 +101,9 @@ class Configuration:
         Seconds(0.5, DAY_SECONDS), 120.0, "Age at which a session gets new keys."
     )
     window_bytes: int = _setting(
-        Whole(64 * KIB, GIB, "bytes"), 4 * MIB, "Messages a peer may send ahead of our handlers."
+        Whole(WINDOW_MIN_BYTES, GIB, "bytes"),
+        4 * MIB,
+        "Messages a peer may send ahead of our handlers.",
     )
     max_message_bytes: int = _setting(
         Whole(1 * KIB, GIB, "bytes, at most `window_bytes` - 4096"),
@@ -109,7 +120,7 @@ class Configuration:
         Seconds(0, DAY_SECONDS), 5.0, "How long closing waits for what is still on its way."
     )
     max_concurrent_calls: int = _setting(
-        Whole(1, 65_536, "calls"), 256, "Calls from peers that are answered at the same time."
+        Whole(1, 65_536, "calls"), 256, "Calls of one peer that are answered at the same time."
     )
     handler_threads: int = _setting(
         Whole(1, 1024, "threads"), 8, "Threads for handlers that are plain functions."
@@ -170,6 +181,36 @@ def reference_table() -> str:
         for setting in SETTINGS
     ]
     return "\n".join(heading + rows) + "\n"
+
+
+def template(name: str) -> str:
+    """A new `config.toml`: this name, and every other field as a comment with its default."""
+    parts = ["\n".join(_commented(_TEMPLATE_HEAD))]
+    for setting in SETTINGS:
+        allowed = setting.kind.allowed.replace("`", "")
+        lines = _commented(f"{setting.help} {setting.kind.shape.capitalize()}: {allowed}.")
+        if setting.name == "name":
+            lines.append(f"name = {_as_toml(name)}")
+        else:
+            lines.append(f"# {setting.name} = {_as_toml(setting.default)}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _commented(text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _LINE_CHARACTERS,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _as_toml(value: object) -> str:
+    """Of the values that defaults and names have: JSON spells them as TOML does."""
+    return '"..."' if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _read(setting: Setting, given: _Given) -> Any:

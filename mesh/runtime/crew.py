@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
+# Tasks kept for the next burst of work; making one costs a few microseconds.
+_RESTING_TASKS = 64
+
 
 class Work(Protocol):
     """A unit of work; `size`: how much of a turn it takes."""
@@ -58,6 +61,12 @@ class Crew(Generic[Unit]):
     def put_back(self, unit: Unit) -> None:
         """A unit that was not finished is the next again."""
         self._queue.appendleft(unit)
+
+    def clear(self) -> list[Unit]:
+        """Take what is queued out again."""
+        units = list(self._queue)
+        self._queue.clear()
+        return units
 
     @property
     def waiting(self) -> bool:
@@ -133,7 +142,7 @@ class Crew(Generic[Unit]):
                     await asyncio.sleep(0)
                 finally:
                     self._pausing -= 1
-            elif self.retired:
+            elif self.retired or len(self._resting) >= _RESTING_TASKS:
                 return
             else:
                 future: asyncio.Future[None] = self._loop.create_future()

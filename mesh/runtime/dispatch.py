@@ -12,7 +12,8 @@ from mesh.delivery.delivery import Delivery
 from mesh.delivery.outgoing import Outgoing
 from mesh.engine import events
 from mesh.engine.events import RunReceived
-from mesh.errors import DeliveryFailed, Outcome, PeerRestarted
+from mesh.errors import DeliveryFailed, MalformedFrame, Outcome, PeerRestarted
+from mesh.limits import RETIRED_DELIVERIES_PER_PEER
 from mesh.model import Peer
 from mesh.runtime.handlers import Handler, Handlers
 from mesh.runtime.mailbox import Mailbox
@@ -20,7 +21,7 @@ from mesh.runtime.pump import Pump
 from mesh.runtime.receipts import Receipt, Standing
 from mesh.runtime.requests import Requests
 from mesh.runtime.workers import Worker
-from mesh.trust.policy import Policy
+from mesh.trust.policy import Decision, Policy
 from mesh.wire import messages
 
 logger = logging.getLogger("noisemesh")
@@ -32,7 +33,7 @@ OnFailure = Callable[[Peer, DeliveryFailed], None]
 
 
 class Dispatch:
-    """Mailboxes by peer, workers by handler and peer.
+    """Mailboxes by peer, workers by handler and peer, requests by peer.
 
     `outgoing`: where the hot path of `Node.send` looks: every way a peer may be named. `named`:
     the mailboxes, by the same names.
@@ -56,12 +57,14 @@ class Dispatch:
         self._policy = policy
         self._counters = counters
         self._threads = threads
+        self._max_concurrent_calls = max_concurrent_calls
         self._peers: dict[NodeId, Peer] = {}
         self._workers: dict[tuple[Handler, Delivery], Worker] = {}
-        self._retiring: list[Worker] = []
+        self._requests: dict[Delivery, Requests] = {}
+        # Of deliveries that have ended, the oldest first.
+        self._retiring: list[tuple[Delivery, Worker | Requests]] = []
         self._at_rest: asyncio.Event | None = None
         self._pump: Pump | None = None
-        self.requests = Requests(self._finished, counters, threads, max_concurrent_calls)
         self._reactions: dict[type, Callable[[Any], None]] = {
             events.RunReceived: self._on_run,
             events.Delivered: self._on_delivered,
@@ -91,11 +94,10 @@ class Dispatch:
             self._on_requests(run)
         elif kind == messages.REPLY:
             self._on_replies(run)
+        elif kind == messages.CANCEL:
+            self._on_cancels(run)
         else:
-            if kind == messages.CANCEL:
-                self.requests.cancel(run.delivery, run.bodies)
-            else:
-                self._counters["ignored.unknown_kind"] += 1
+            self._counters["ignored.unknown_kind"] += 1
             self._finished(run)
 
     def _on_tell(self, run: RunReceived) -> None:
@@ -117,19 +119,38 @@ class Dispatch:
         worker.put(run)
 
     def _on_requests(self, run: RunReceived) -> None:
-        mailbox = self._mailbox(run.delivery)
-        if mailbox is None:
-            self._ended_before(run)
-        else:
-            self.requests.put(run, self.handlers.services.get(run.subject), mailbox)
+        requests = self._requests.get(run.delivery)
+        if requests is None:
+            mailbox = self._mailbox(run.delivery)
+            if mailbox is None:
+                self._ended_before(run)
+                return
+            requests = Requests(
+                mailbox, self._finished, self._counters, self._threads, self._max_concurrent_calls
+            )
+            self._requests[run.delivery] = requests
+        requests.put(run, self.handlers.services.get(run.subject))
 
     def _on_replies(self, run: RunReceived) -> None:
         mailbox = self._mailbox(run.delivery)
         if mailbox is not None:
-            malformed = mailbox.on_replies(run.bodies)
+            malformed = mailbox.on_replies(self._items(run))
             if malformed:
                 self._counters["dropped.malformed"] += malformed
         self._finished(run)
+
+    def _on_cancels(self, run: RunReceived) -> None:
+        requests = self._requests.get(run.delivery)
+        if requests is not None:
+            requests.cancel(self._items(run))
+        self._finished(run)
+
+    def _items(self, run: RunReceived) -> list[Any]:
+        try:
+            return messages.unpacked(run.bodies)
+        except MalformedFrame:
+            self._counters["dropped.malformed"] += len(run.bodies)
+            return []
 
     def _mailbox(self, delivery: Delivery) -> Mailbox | None:
         """The way to those who sent this; None when they are gone."""
@@ -192,12 +213,19 @@ class Dispatch:
         """The trust list has changed: peers are called by their new names from now on."""
         self.outgoing.clear()
         self.named.clear()
-        self._peers = {peer.id: peer for peer in self._peers.values() if self.peer(peer.id) is peer}
+        self._peers = {
+            peer.id: peer
+            for peer in self._peers.values()
+            if self.peer(peer.id) is peer and self._is_known(peer.id)
+        }
         for mailbox in self.mailboxes.values():
             mailbox.peer = self.peer(mailbox.peer.id)
             self._index(mailbox)
         for (_, delivery), worker in self._workers.items():
             worker.peer = self._peers[delivery.peer_id]
+
+    def _is_known(self, peer_id: NodeId) -> bool:
+        return peer_id in self.mailboxes or self._policy.decide(peer_id) is Decision.ALLOWED
 
     def _on_delivery_ended(self, event: events.DeliveryEnded) -> None:
         delivery = event.delivery
@@ -208,14 +236,31 @@ class Dispatch:
                 del self.named[name]
                 del self.outgoing[name]
             mailbox.end(_error_of(mailbox.peer, event, "unknown"))
-        self.requests.cancel_all(delivery)
-        for key in [key for key in self._workers if key[1] is delivery]:
-            # It handles what has arrived; nothing new comes.
-            worker = self._workers.pop(key)
-            worker.retire()
-            self._retiring = [old for old in self._retiring if old.busy] + [worker]
+        self._retire(delivery)
         # Last, because it calls the program.
         self._fail_receipts(self.peer(delivery.peer_id), event)
+
+    def _retire(self, delivery: Delivery) -> None:
+        """Messages that have arrived are handled, requests are cancelled; nothing new comes.
+
+        A peer that comes back again and again leaves no more behind than a few windows.
+        """
+        ending: list[Worker | Requests] = [
+            self._workers.pop(key) for key in list(self._workers) if key[1] is delivery
+        ]
+        if delivery in self._requests:
+            ending.append(self._requests.pop(delivery))
+        for one in ending:
+            one.retire()
+        busy = [(of, one) for of, one in self._retiring if one.busy]
+        self._retiring = busy + [(delivery, one) for one in ending]
+        same_peer = dict.fromkeys(of for of, _ in busy if of.peer_id == delivery.peer_id)
+        oldest = list(same_peer)[:-RETIRED_DELIVERIES_PER_PEER]
+        for of, one in busy:
+            if of in oldest and isinstance(one, Worker):
+                peer = self.peer(delivery.peer_id)
+                logger.warning("%s came back too often: its oldest messages are dropped", peer)
+                one.give_up()
 
     def _fail_receipts(self, peer: Peer, event: events.DeliveryEnded) -> None:
         failed: set[int] = set()
@@ -242,8 +287,11 @@ class Dispatch:
     @property
     def busy(self) -> bool:
         """Whether a handler has something to do."""
-        workers = [*self._workers.values(), *self._retiring]
-        return self.requests.busy or any(worker.busy for worker in workers)
+        return any(one.busy for one in self._at_work())
+
+    def _at_work(self) -> list[Worker | Requests]:
+        retiring = [one for _, one in self._retiring]
+        return [*self._workers.values(), *self._requests.values(), *retiring]
 
     async def at_rest(self) -> None:
         """Wait until no handler has anything to do."""
@@ -253,9 +301,7 @@ class Dispatch:
 
     async def stop(self) -> None:
         """Cancel all handlers, and wait a moment for those that have to clean up."""
-        tasks = self.requests.stop()
-        for worker in [*self._workers.values(), *self._retiring]:
-            tasks.extend(worker.stop())
+        tasks = [task for one in self._at_work() for task in one.stop()]
         if tasks:
             ended, deaf = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
             await asyncio.gather(*ended, return_exceptions=True)

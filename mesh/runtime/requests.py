@@ -1,4 +1,4 @@
-"""Requests from peers at work: a bounded number at a time, each answered by one reply.
+"""Requests of one peer at work: a bounded number at a time, each answered by one reply.
 
 A handler that never suspends costs no task of its own (see `crew`). Requests end when the caller
 says that it does not wait any more, when it is gone, or when the time it gave them is over.
@@ -6,15 +6,16 @@ says that it does not wait any more, when it is gone, or when the time it gave t
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, NamedTuple
 
 from mesh.counters import Counters
-from mesh.delivery.delivery import Delivery
 from mesh.engine.events import RunReceived
 from mesh.errors import MalformedFrame, MeshError
 from mesh.exchange.calls import Request, decode_cancel, decode_request, describe_failure
+from mesh.limits import CALLS_PER_PEER
 from mesh.runtime import workers
 from mesh.runtime.crew import Crew
 from mesh.runtime.handlers import Handler
@@ -30,10 +31,18 @@ _TURN_REQUESTS = 64
 _SWEEP_SECONDS = 1.0
 
 
-class _Work:
-    """One request: where its reply goes, and the task that answers it while it runs."""
+class _Waiting(NamedTuple):
+    """A run of requests that is still as it arrived, and when that was (loop time)."""
 
-    __slots__ = ("cancelled", "handler", "left", "mailbox", "request", "run", "task", "until")
+    run: RunReceived
+    handler: Handler | None
+    arrived: float
+
+
+class _Work:
+    """One request, and the task that answers it while it runs. `left`: others of its run."""
+
+    __slots__ = ("cancelled", "handler", "left", "request", "run", "task", "until")
     size = 1
 
     def __init__(
@@ -42,79 +51,107 @@ class _Work:
         run: RunReceived,
         left: list[int],
         handler: Handler | None,
-        mailbox: Mailbox,
         until: float,
     ) -> None:
         self.request = request
         self.run = run
         self.left = left
         self.handler = handler
-        self.mailbox = mailbox
         self.until = until
         self.task: asyncio.Task[None] | None = None
         self.cancelled = False
 
 
 class Requests:
-    """`finished(run)`: all requests of a run are answered. `limit`: how many at a time."""
+    """What one instance of a peer asks; `mailbox`: where its replies go.
+
+    `finished(run)`: all requests of a run are answered. `limit`: how many at a time. Requests are
+    decoded when their turn comes near, so what waits takes as much memory as on the wire.
+    """
 
     def __init__(
         self,
+        mailbox: Mailbox,
         finished: Callable[[RunReceived], None],
         counters: Counters,
         threads: Executor,
         limit: int,
     ) -> None:
+        self._mailbox = mailbox
         self._finished = finished
         self._counters = counters
         self._threads = threads
+        self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._crew: Crew[_Work] = Crew(limit, _TURN_REQUESTS, self._answer)
-        self._known: dict[tuple[Delivery, int], _Work] = {}
+        self._known: dict[int, _Work] = {}
+        self._line: deque[_Waiting] = deque()
+        # Calls that were cancelled while their requests wait in the line.
+        self._cancelled_early: set[int] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
     # -- what arrives
 
-    def put(self, run: RunReceived, handler: Handler | None, mailbox: Mailbox) -> None:
+    def put(self, run: RunReceived, handler: Handler | None) -> None:
         """A run of requests; `handler` None: nobody serves them."""
+        self._line.append(_Waiting(run, handler, self._loop.time()))
+        self._move_up()
+
+    def _move_up(self) -> None:
+        """Decode those whose turn is near."""
+        while self._line and len(self._known) <= self._limit:
+            self._begin(*self._line.popleft())
+        if not self._line:
+            self._cancelled_early.clear()
+        if self._sweeper is None and self._known and not self._crew.stopped:
+            self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _begin(self, run: RunReceived, handler: Handler | None, arrived: float) -> None:
         left = [len(run.bodies)]
-        delivery = run.delivery
-        known = self._known
-        now = self._loop.time()
+        try:
+            items = messages.unpacked(run.bodies)
+        except MalformedFrame:
+            items = [None] * left[0]
         accepted: list[_Work] = []
-        for item in run.bodies:
-            try:
-                request = decode_request(item)
-            except MalformedFrame:
-                request = None
+        for item in items:
+            request = _request(item)
             if request is not None:
-                until = now + request.timeout_seconds
-                work = _Work(request, run, left, handler, mailbox, until)
+                work = _Work(request, run, left, handler, arrived + request.timeout_seconds)
                 # Two calls of one number could not be told apart: an honest peer has none.
-                if known.setdefault((delivery, request.call_id), work) is work:
+                if self._known.setdefault(request.call_id, work) is work:
                     accepted.append(work)
                     continue
             self._counters["dropped.malformed"] += 1
             self._done_with(run, left)
+        if self._cancelled_early:
+            for work in accepted:
+                if work.request.call_id in self._cancelled_early:
+                    self._cancel(work)
         self._crew.put(accepted)
-        if self._sweeper is None and known:
-            self._sweeper = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
-    def cancel(self, delivery: Delivery, call_ids: list[Any]) -> None:
-        """The caller does not wait any more for the calls of these numbers."""
-        for item in call_ids:
+    def cancel(self, items: list[Any]) -> None:
+        """The caller does not wait any more for the calls that are named."""
+        for item in items:
             try:
-                work = self._known.get((delivery, decode_cancel(item)))
+                call_id = decode_cancel(item)
             except MalformedFrame:
                 self._counters["dropped.malformed"] += 1
                 continue
+            work = self._known.get(call_id)
             if work is not None:
                 self._cancel(work)
+            elif self._line and len(self._cancelled_early) < CALLS_PER_PEER:
+                self._cancelled_early.add(call_id)
 
-    def cancel_all(self, delivery: Delivery) -> None:
-        """The caller is gone."""
-        for work in [work for (of, _), work in self._known.items() if of is delivery]:
+    def retire(self) -> None:
+        """The caller is gone: end everything."""
+        for waiting in self._line:
+            self._counters["dropped.ended"] += len(waiting.run.bodies)
+            self._finished(waiting.run)
+        self._line.clear()
+        for work in list(self._known.values()):
             self._cancel(work)
+        self._crew.retire()
 
     def _cancel(self, work: _Work) -> None:
         if not work.cancelled:
@@ -135,7 +172,7 @@ class Requests:
     @property
     def busy(self) -> bool:
         """Whether a request is queued or being answered."""
-        return bool(self._known)
+        return bool(self._known or self._line)
 
     def stop(self) -> list["asyncio.Task[None]"]:
         """Cancel everything. The tasks, to be awaited."""
@@ -157,8 +194,10 @@ class Requests:
                 if self._crew.stopped:
                     raise
             work.task = None
-        del self._known[work.run.delivery, work.request.call_id]
+        del self._known[work.request.call_id]
         self._done_with(work.run, work.left)
+        if self._line:
+            self._move_up()
 
     def _done_with(self, run: RunReceived, left: list[int]) -> None:
         left[0] -= 1
@@ -173,13 +212,13 @@ class Requests:
         else:
             status, body = await self._handle(work.handler, work)
         try:
-            await work.mailbox.reply(subject, call_id, status, body)
+            await self._mailbox.reply(subject, call_id, status, body)
         except MeshError:
             self._counters["replies.undelivered"] += 1
 
     async def _handle(self, handler: Handler, work: _Work) -> tuple[int, Any]:
         """Run the handler: a reply's status and body."""
-        peer = work.mailbox.peer
+        peer = self._mailbox.peer
         body = work.request.body
         self._counters["handled.calls"] += 1
         handle = handler.bind(peer)
@@ -204,6 +243,13 @@ class Requests:
             "the handler of %r raised on a call from %s", work.run.subject, peer, exc_info=error
         )
         return messages.REPLY_FAILED, describe_failure(error)
+
+
+def _request(item: object) -> Request | None:
+    try:
+        return decode_request(item)
+    except MalformedFrame:
+        return None
 
 
 def _in_thread(handle: Callable[[Any], Any], body: Any) -> tuple[BaseException | None, Any]:

@@ -10,13 +10,16 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from itertools import islice
 from typing import Any
 
 from mesh.counters import Counters
 from mesh.engine.events import RunReceived
+from mesh.errors import MalformedFrame
 from mesh.model import Peer
 from mesh.runtime.crew import Crew
 from mesh.runtime.handlers import Handler
+from mesh.wire.messages import unpacked
 
 logger = logging.getLogger("noisemesh")
 
@@ -25,15 +28,23 @@ _TURN_MESSAGES = 64
 
 
 class _Load:
-    """What is left to handle of a run, or one message of it and how many of the run are `left`."""
+    """A run and what is left of it to handle, in so many units of work."""
 
-    __slots__ = ("bodies", "left", "run", "size")
+    __slots__ = ("_bodies", "dropped", "run", "size", "units")
 
-    def __init__(self, run: RunReceived, bodies: Iterator[Any], left: list[int] | None) -> None:
+    def __init__(self, run: RunReceived, units: int) -> None:
         self.run = run
-        self.bodies = bodies
-        self.left = left
-        self.size = len(run.bodies) if left is None else 1
+        self.units = units
+        self.size = len(run.bodies) // units
+        self.dropped = False
+        self._bodies: Iterator[Any] | None = None
+
+    def bodies(self) -> Iterator[Any]:
+        """Those that nobody has taken; decoded when the first is. Raises MalformedFrame."""
+        if self._bodies is None:
+            self._bodies = iter(())
+            self._bodies = iter(unpacked(self.run.bodies))
+        return self._bodies
 
 
 class Worker:
@@ -75,10 +86,10 @@ class Worker:
         """Queue a run; what may be queued is bounded by the peer's credit."""
         self._unfinished += 1
         if self._alone:
-            self._crew.put_one(_Load(run, iter(run.bodies), None))
+            self._crew.put_one(_Load(run, 1))
         else:
-            left = [len(run.bodies)]
-            self._crew.put([_Load(run, iter((body,)), left) for body in run.bodies])
+            units = len(run.bodies)
+            self._crew.put([_Load(run, units)] * units)
 
     @property
     def busy(self) -> bool:
@@ -93,11 +104,19 @@ class Worker:
         """Nothing new comes: end when what is queued has been handled."""
         self._crew.retire()
 
+    def give_up(self) -> None:
+        """Forget what is queued; what runs goes on."""
+        for load in self._crew.clear():
+            self._counters["dropped.ended"] += load.size
+            load.dropped = True
+            self._done_with(load)
+
     async def _work(self, load: _Load) -> None:
         handle = self._handle
+        bodies = self._take(load)
         while True:
             try:
-                for body in load.bodies:
+                for body in bodies:
                     await handle(body)
                 break
             except (SystemExit, KeyboardInterrupt, GeneratorExit):
@@ -115,7 +134,7 @@ class Worker:
     async def _work_in_thread(self, load: _Load) -> None:
         loop = asyncio.get_running_loop()
         errors: list[BaseException] = []
-        arguments = self._handle, load.bodies, errors
+        arguments = self._handle, self._take(load), errors
         try:
             await loop.run_in_executor(self._threads, self._handle_all, *arguments)
         finally:
@@ -137,13 +156,23 @@ class Worker:
             except BaseException as error:
                 errors.append(error)
 
+    def _take(self, load: _Load) -> Iterator[Any]:
+        """The bodies of one unit of work: none if they cannot be decoded."""
+        try:
+            bodies = load.bodies()
+        except MalformedFrame:
+            self._counters["dropped.malformed"] += len(load.run.bodies)
+            load.dropped = True
+            return iter(())
+        return bodies if self._alone else iter(list(islice(bodies, 1)))
+
     def _done_with(self, load: _Load) -> None:
-        if load.left is not None:
-            load.left[0] -= 1
-            if load.left[0]:
-                return
+        load.units -= 1
+        if load.units:
+            return
         self._unfinished -= 1
-        self._counters["handled.messages"] += len(load.run.bodies)
+        if not load.dropped:
+            self._counters["handled.messages"] += len(load.run.bodies)
         self._finished(load.run)
 
     def _failed(self, error: BaseException) -> None:

@@ -10,6 +10,7 @@ import marshal
 from collections.abc import Iterable
 from io import BytesIO
 from math import isnan
+from struct import Struct
 from typing import Any, Final, NoReturn
 
 import cbor2
@@ -67,16 +68,42 @@ def dumps_unchecked(value: object) -> bytes:
 
 def array_head(length: int) -> bytes:
     """The head of an array of so many items, to join encoded ones behind."""
+    return _head(_ARRAY, length)
+
+
+def bytes_head(length: int) -> bytes:
+    """The head of a byte string of this length."""
+    return _head(_BYTES, length)
+
+
+def _head(major: int, length: int) -> bytes:
     if length < 24:
-        return _SHORT_HEADS[length]
+        return bytes((major + length,))
     if length < 1 << 8:
-        return bytes((0x98, length))
+        return bytes((major + 24, length))
     if length < 1 << 16:
-        return b"\x99" + length.to_bytes(2)
-    return b"\x9a" + length.to_bytes(4)
+        return _HEAD_16.pack(major + 25, length)
+    return _HEAD_32.pack(major + 26, length)
 
 
-_SHORT_HEADS: Final = [bytes((0x80 + length,)) for length in range(24)]
+def array_length(encoded: bytes) -> int:
+    """How many items the array says it has. Raises `MalformedFrame` if it is none."""
+    try:
+        length = encoded[0] - _ARRAY
+        if length >= 24:
+            length = int.from_bytes(encoded[1 : 1 + _LENGTH_BYTES[length]])
+    except (IndexError, KeyError):
+        length = -1
+    if length < 0:
+        raise MalformedFrame("not an array")
+    return length
+
+
+_BYTES: Final = 0x40
+_ARRAY: Final = 0x80
+_HEAD_16: Final = Struct(">BH")
+_HEAD_32: Final = Struct(">BL")
+_LENGTH_BYTES: Final = {24: 1, 25: 2, 26: 4}
 
 
 def _plain(value: Any, room: int) -> bool:
@@ -175,6 +202,21 @@ def loads(data: bytes | bytearray | memoryview, max_depth: int = MAX_DEPTH) -> A
     keys that come twice or are neither text nor bytes, invalid UTF-8, more than `max_depth`
     containers in each other. Integers and lengths need not be in their shortest form.
     """
+    value = loads_unchecked(data, max_depth)
+    # The one thing left are objects for `undefined` and simple values. marshal knows the types of
+    # Python itself and no others, and looks at all of them in C (a loop of ours costs 3 of this).
+    try:
+        marshal.dumps(value)
+    except ValueError:
+        raise MalformedFrame("a simple value that means nothing here") from None
+    return value
+
+
+def loads_unchecked(data: bytes | bytearray | memoryview, max_depth: int) -> Any:
+    """As `loads`, but `undefined` and simple values are let through, as objects of cbor2.
+
+    For whoever looks at the type of everything that comes out. Raises as `loads`.
+    """
     if type(data) is not bytes:
         data = memoryview(data).tobytes()
     stream = BytesIO(data)
@@ -195,12 +237,6 @@ def loads(data: bytes | bytearray | memoryview, max_depth: int = MAX_DEPTH) -> A
         raise MalformedFrame(f"not the CBOR that is spoken here: {error!s:.100}") from None
     if stream.tell() != len(data):
         raise MalformedFrame("bytes after the end of the item")
-    # The one thing left are objects for `undefined` and simple values. marshal knows the types of
-    # Python itself and no others, and looks at all of them in C (a loop of ours costs 3 of this).
-    try:
-        marshal.dumps(value)
-    except ValueError:
-        raise MalformedFrame("a simple value that means nothing here") from None
     return value
 
 

@@ -3,6 +3,10 @@
 A body is one CBOR array, `[batch, acknowledged, handled, credit, run, ...]`. The numbers ahead of
 the runs (the head) are always written in full width, so a batch that is sent again with newer
 numbers has the same length, and what its runs cost is known from the length alone.
+
+A run is `[kind, subject, content]`. Bodies that are byte strings are an array of them; all others
+are packed: one byte string that holds the encoded array of bodies. So the frame is decoded without
+building what a peer put into its messages: that is done by whoever handles them, when it does.
 """
 
 import struct
@@ -35,7 +39,9 @@ FIRST_CONTROL: Final = 64
 """Kinds from here on are control: they ride in batch 0 only, the others in numbered batches."""
 KIND_MAX: Final = 255
 RUNS_MAX: Final = 1024
-"""Runs of one batch at most: a frame's budget never holds as many, and each costs a look-up."""
+"""Runs of one batch at most: each costs a look-up."""
+MESSAGES_MAX: Final = 4096
+"""Messages of one batch at most: however small, each costs a turn of a loop."""
 
 CREDITED: Final = frozenset({TELL, REQUEST})
 """Kinds whose encoded runs use up the receiver's credit."""
@@ -47,9 +53,10 @@ REPLY_DENIED: Final = 3
 REPLY_CANCELLED: Final = 4
 REPLY_NOT_CARRIED: Final = 5
 
-# The frame's array, a run, its list of bodies and the item around a body: what stands above it.
-_DEPTH_ABOVE_BODY: Final = 4
-_FRAME_DEPTH: Final = cbor.MAX_DEPTH + _DEPTH_ABOVE_BODY
+# The frame's array, a run or list of ranges, and byte strings or the two ends of a range.
+_FRAME_DEPTH: Final = 3
+# The packed array and the item around a body.
+_PACKED_DEPTH: Final = cbor.MAX_DEPTH + 2
 
 _LONG_ARRAY: Final = 0x99
 _LONG_INTEGER: Final = 0x1B
@@ -63,6 +70,44 @@ _RANGE: Final = struct.Struct(">BBQBQ")
 _CREDIT: Final = struct.Struct(">BQ")
 
 
+class Packed:
+    """The bodies of a run, still encoded: so long they take as much memory as on the wire."""
+
+    __slots__ = ("_bulk", "_count", "_encoded", "_in_item")
+
+    def __init__(self, encoded: bytes) -> None:
+        self._count = cbor.array_length(encoded)
+        self._encoded = encoded
+        self._bulk: bytes | memoryview | None = None
+        self._in_item = False
+
+    def __len__(self) -> int:
+        return self._count
+
+    def set_beside(self, bulk: bytes | memoryview, *, in_item: bool) -> None:
+        """`bulk` travelled beside the array: None keeps its place, as a body or the last of one."""
+        self._bulk = bulk
+        self._in_item = in_item
+
+    def decode(self) -> list[Any]:
+        """The bodies, as the peer made them. Raises `MalformedFrame`."""
+        bodies: list[Any] = cbor.loads(self._encoded, _PACKED_DEPTH)
+        if self._bulk is not None:
+            where = bodies[0] if self._in_item else bodies
+            if type(where) is not list or not where or where[-1] is not None:
+                raise MalformedFrame("a bulk frame keeps its body's place with None")
+            where[-1] = self._bulk
+        return bodies
+
+
+Bodies = list[Any] | Packed
+
+
+def unpacked(bodies: Bodies) -> list[Any]:
+    """The bodies of a run, decoded now if they are packed. Raises `MalformedFrame`."""
+    return bodies.decode() if type(bodies) is Packed else bodies  # type: ignore[return-value]
+
+
 class Body(NamedTuple):
     """A data frame's body.
 
@@ -70,7 +115,7 @@ class Body(NamedTuple):
     acknowledged: every batch up to this one was accepted by the sender of the frame.
     handled: `[all up to, [first, last], ...]`, ascending: batches whose messages were handled.
     credit: how many bytes of credited runs its sender will take in all, an absolute offset.
-    runs: `[kind, subject, [body, ...]]` each.
+    runs: `[kind, subject, bodies]` each.
     cost: bytes of the encoded runs, a body that travelled beside them included.
     """
 
@@ -112,11 +157,10 @@ def encode_run(kind: int, subject: str, bodies: list[bytes]) -> bytes:
     return cbor.dumps_unchecked([kind, subject, bodies])
 
 
-def encode_run_of_encoded(kind: int, subject: str, encoded_bodies: list[bytes]) -> bytes:
+def encode_packed_run(kind: int, subject: str, encoded_bodies: list[bytes]) -> bytes:
     """A run of bodies that are CBOR already: each from `cbor.dumps`, or an item from here."""
-    return b"".join(
-        (_run_head(kind, subject), cbor.array_head(len(encoded_bodies)), *encoded_bodies)
-    )
+    packed = b"".join((cbor.array_head(len(encoded_bodies)), *encoded_bodies))
+    return _run_head(kind, subject) + cbor.bytes_head(len(packed)) + packed
 
 
 @lru_cache(maxsize=1024)
@@ -139,16 +183,16 @@ def decode_body(
 ) -> Body:
     """Take the body of a frame apart, its shape checked by the run, not by the message.
 
-    `bulk` is the body that travelled beside the array. The frame then holds one run of one
+    `bulk` is the body that travelled beside the array. The frame then holds one packed run of one
     message: a `TELL` with None in the body's place, or a `REQUEST` or `REPLY` with None as the
     last element of its item.
 
-    The items of `REQUEST`, `REPLY` and `CANCEL` and the bodies of control kinds are as the peer
-    made them: the rooms that act on them check them. Kinds that nobody knows pass.
+    Packed bodies stay packed, but for control, which is acted on at once; the rooms that act on
+    them decode and check them. Kinds that nobody knows pass.
 
     Raises `MalformedFrame` and nothing else.
     """
-    value = cbor.loads(plaintext, _FRAME_DEPTH)
+    value = cbor.loads_unchecked(plaintext, _FRAME_DEPTH)
     if type(value) is not list or len(value) < _NUMBERS_BEFORE_RUNS:
         raise MalformedFrame("a body is an array of four numbers and runs")
     batch, acknowledged, handled, credit = value[:_NUMBERS_BEFORE_RUNS]
@@ -164,11 +208,15 @@ def decode_body(
         _check_ranges(handled)
     if len(runs) > (1 if batch == 0 else RUNS_MAX):
         raise MalformedFrame("more runs than one frame may hold")
+    count = 0
     for run in runs:
         _check_run(run, batch)
+        count += len(run[2])
+    if count > MESSAGES_MAX:
+        raise MalformedFrame("more messages than one frame may hold")
     cost = len(plaintext) - len(head)
     if bulk is not None:
-        _place(bulk, runs)
+        _set_beside(bulk, runs)
         cost += len(bulk)
     return Body(batch, acknowledged, handled, credit, runs, cost)
 
@@ -187,24 +235,36 @@ def _check_run(run: object, batch: int) -> None:
     kind, subject, bodies = run
     if type(kind) is not int or not 0 < kind <= KIND_MAX:
         raise MalformedFrame("a kind is a number from 1 to 255")
+    if type(subject) is not str:
+        raise MalformedFrame("a run has a text for a subject")
     if (kind >= FIRST_CONTROL) != (batch == 0):
         raise MalformedFrame("control rides in batch 0, and nothing else does")
-    if batch == 0 and type(bodies) is list and len(bodies) > 1:
-        raise MalformedFrame("batch 0 holds one item of control at most")
-    if type(subject) is not str or type(bodies) is not list or not bodies:
-        raise MalformedFrame("a run has a text for a subject and at least one body")
+    if type(bodies) is bytes:
+        bodies = run[2] = Packed(bodies)
+    elif type(bodies) is not list or not _are_bytes(bodies):
+        raise MalformedFrame("a run's bodies are packed, or an array of byte strings")
+    if not bodies:
+        raise MalformedFrame("a run without bodies")
+    if batch == 0:
+        if len(bodies) > 1:
+            raise MalformedFrame("batch 0 holds one item of control at most")
+        run[2] = unpacked(bodies)
 
 
-def _place(bulk: bytes | memoryview, runs: list[Any]) -> None:
-    """Put the body that travelled beside the array where None keeps its place."""
-    if len(runs) != 1 or len(runs[0][2]) != 1:
-        raise MalformedFrame("a bulk frame holds one message")
+def _are_bytes(bodies: list[Any]) -> bool:
+    """Joining looks at all of them in C."""
+    try:
+        b"".join(bodies)
+    except TypeError:
+        return False
+    return True
+
+
+def _set_beside(bulk: bytes | memoryview, runs: list[Any]) -> None:
+    """Give the one packed message the body that travelled beside the array."""
+    if len(runs) != 1 or type(runs[0][2]) is not Packed or len(runs[0][2]) != 1:
+        raise MalformedFrame("a bulk frame holds one packed message")
     kind, _, bodies = runs[0]
-    where = bodies
-    if kind in {REQUEST, REPLY}:
-        where = bodies[0]
-    elif kind != TELL:
+    if kind not in {TELL, REQUEST, REPLY}:
         raise MalformedFrame("a kind whose bodies do not travel beside the array")
-    if type(where) is not list or not where or where[-1] is not None:
-        raise MalformedFrame("a bulk frame keeps its body's place with None")
-    where[-1] = bulk
+    bodies.set_beside(bulk, in_item=kind != TELL)

@@ -6,7 +6,8 @@ Limits that a node sets for itself are held against them here too.
 from mesh import constants, limits
 from mesh.delivery.incoming import UNFINISHED_BATCHES
 from mesh.wire.cbor import array_head
-from mesh.wire.messages import encode_head, encode_run_of_encoded
+from mesh.wire.frames import DATA_HEADER_BYTES
+from mesh.wire.messages import MESSAGES_MAX, encode_head, encode_packed_run
 
 UINT16_MAX = 0xFFFF
 CBOR_HEAD_MAX_BYTES = 9
@@ -82,7 +83,7 @@ def test_a_bulk_frame_can_name_the_length_of_its_array():
     """The longest honest array beside a bulk body fits the header's 16-bit length."""
     placeholder = array_head(3) + bytes([0x1B] * CBOR_HEAD_MAX_BYTES * 2) + b"\xf6"
     subject = "x" * constants.SUBJECT_MAX_BYTES
-    run = encode_run_of_encoded(2, subject, [placeholder])
+    run = encode_packed_run(2, subject, [placeholder])
     # Handled ranges are kept apart by unfinished batches, so there are no more of them.
     head = encode_head(1, 0, [0, *[(2, 2)] * UNFINISHED_BATCHES], 0, 1)
     assert len(head) + len(run) + 16 <= UINT16_MAX
@@ -92,6 +93,19 @@ def test_a_frame_holds_one_bulk_body_or_many_messages():
     """Bulk begins below a full frame, so no raw body has to exceed the frame's budget."""
     assert limits.BULK_BYTES < limits.FRAME_BUDGET_BYTES
     assert constants.SUBJECT_MAX_BYTES * 4 < limits.BULK_BYTES
+
+
+def test_a_frame_of_small_messages_fits_every_peer():
+    """What is sent with a full head and a full budget is within what every peer takes."""
+    head = encode_head(1, 0, [0, *[(2, 2)] * UNFINISHED_BATCHES], 0, 1)
+    frame = DATA_HEADER_BYTES + len(head) + limits.FRAME_BUDGET_BYTES + 16
+    assert frame <= constants.FRAME_RESERVE_BYTES
+    assert constants.WINDOW_RESERVE_BYTES < constants.WINDOW_MIN_BYTES
+
+
+def test_a_full_frame_holds_no_more_messages_than_a_peer_takes():
+    """The budget runs out before their number does."""
+    assert limits.FRAME_BUDGET_BYTES // limits.MESSAGE_BUDGET_BYTES <= MESSAGES_MAX
 
 
 def test_strangers_get_less_than_everybody():

@@ -24,6 +24,7 @@ from mesh.wire.messages import (
     encode_head,
     encode_reply,
     encode_request,
+    unpacked,
 )
 
 WINDOW = FRAME_BUDGET_BYTES
@@ -50,12 +51,17 @@ def frame_of(batch: Batch) -> Frame:
 class Direction:
     """`outgoing` of one node and `incoming` of the other, joined by whatever a test carries."""
 
-    def __init__(self, *, window: int = WINDOW, max_message: int = 1 << 20) -> None:
+    def __init__(
+        self, *, window: int = WINDOW, max_message: int = 1 << 20, kept: int = 1 << 30
+    ) -> None:
         self.counters = Counters()
         self.window = window
         self.receipts: list[object] = []
         self.outgoing = Outgoing(
-            self._new_receipt, window_bytes=window, max_message_bytes=max_message
+            self._new_receipt,
+            window_bytes=window,
+            max_message_bytes=max_message,
+            kept_bytes=kept,
         )
         self.incoming = Incoming(window_bytes=window, counters=self.counters)
         self.sent: list[tuple[int, str, object]] = []
@@ -87,7 +93,9 @@ class Direction:
     def offer(self, kind: int, subject: str, body: object, call_id: int = 1) -> bool:
         """Any other message. Whether there was room."""
         item, encoded = encoded_item(kind, body, call_id)
-        if self.outgoing.offer(kind, subject, encoded) is None:
+        outgoing = self.outgoing
+        hot = kind == TELL and outgoing.packed_subject == subject
+        if not (hot and outgoing.join(encoded)) and not outgoing.offer(kind, subject, encoded):
             return False
         self.sent.append((kind, subject, item))
         return True
@@ -116,7 +124,7 @@ class Direction:
         """A frame comes out at the other side; its runs are handled when the test says so."""
         for body in self.incoming.accept(frame.body(), self.now):
             for kind, subject, items in body.runs:
-                self.got += [(kind, subject, item) for item in items]
+                self.got += [(kind, subject, item) for item in unpacked(items)]
                 self.unfinished.append(body.batch)
 
     def finish(self, batches: Iterable[int] | None = None) -> None:

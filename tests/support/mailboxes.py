@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 from deliveries import frame_of
-from handshake.identity import Identity
+from handshake.identity import Identity, NodeId
 from mesh.counters import Counters
 from mesh.delivery.delivery import Delivery
 from mesh.delivery.incoming import Incoming
@@ -13,18 +13,21 @@ from mesh.model import Peer
 from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.receipts import Receipt, Standing
 from mesh.wire import messages
+from mesh.wire.messages import unpacked
 
 WINDOW = 1 << 20
 PEER_ID = Identity(bytes(range(32))).id
 
 
-def make_delivery(window: int = WINDOW, max_message: int = WINDOW) -> Delivery:
-    """A delivery with one peer, always the same."""
+def make_delivery(
+    window: int = WINDOW, max_message: int = WINDOW, peer_id: NodeId = PEER_ID
+) -> Delivery:
+    """A delivery with one peer, the same unless another is named."""
     return Delivery(
-        PEER_ID,
+        peer_id,
         b"i" * 16,
         0,
-        Outgoing(Receipt, window_bytes=window, max_message_bytes=max_message),
+        Outgoing(Receipt, window_bytes=window, max_message_bytes=max_message, kept_bytes=1 << 30),
         Incoming(window_bytes=window, counters=Counters()),
     )
 
@@ -66,7 +69,7 @@ class Wire:
         """As the pump's."""
         for batch in delivery.outgoing.take_unsent():
             body = frame_of(batch).body()
-            runs = [[Sent(run[0], run[1], item) for item in run[2]] for run in body.runs]
+            runs = [[Sent(run[0], run[1], item) for item in unpacked(run[2])] for run in body.runs]
             self.frames.append([message for run in runs for message in run])
             delivery.outgoing.sent(batch, 0.0)
             self.cost += batch.cost

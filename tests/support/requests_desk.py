@@ -25,7 +25,7 @@ class Desk:
         self.counters = Counters()
         self.finished = []
         self.handler = describe("ask", function) if function else None
-        self.requests = Requests(self._done, self.counters, threads, limit)
+        self.requests = Requests(self.mailbox, self._done, self.counters, threads, limit)
         self._next = 1
 
     def _done(self, run):
@@ -39,7 +39,7 @@ class Desk:
                 items.append([self._next, timeout_ms, body])
                 self._next += 1
         run = RunReceived(self.delivery, 10 + len(self.finished), REQUEST, "ask", items)
-        self.requests.put(run, self.handler, self.mailbox)
+        self.requests.put(run, self.handler)
 
     @property
     def replies(self):

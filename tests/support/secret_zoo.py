@@ -74,12 +74,15 @@ def handshakes():
 
 
 def world():
-    """Engines in memory: two that know each other, and one whose handshake is under way."""
+    """Engines in memory: two that know each other, one whose handshake is under way, one denied."""
     here = World(7, latency=0.05)
-    alice, bob, carol = (here.node(name, mesh_secret=MESH_SECRET) for name in ("a", "b", "c"))
+    alice, bob, carol, dave = (here.node(name, mesh_secret=MESH_SECRET) for name in "abcd")
     here.trust_each_other()
     here.dial(alice, bob)
+    here.dial(dave, bob)
     here.run(1.0)
+    bob.policy.deny(dave.id)
+    bob.engine.trust_changed(here.now_of(bob))
     here.dial(carol, bob)
     here.run(0.07)
     return here

@@ -16,12 +16,12 @@ def check_ticks(ticker):
     assert max(gaps) < worked / 5
 
 
-async def test_a_tight_send_loop_leaves_time_to_others(alice, start_node):
+async def test_a_tight_send_loop_leaves_time_to_others(start_node):
     """A 10 ms ticker ticks at least half of its times beside 300,000 sends in a row.
 
-    The window takes all of them, so that no want of room makes the sender wait.
+    The windows take all of them, so that no want of room makes the sender wait.
     """
-    bob = await start_node("bob", window_bytes=1 << 26)
+    alice, bob = [await start_node(name, window_bytes=1 << 26) for name in ("alice", "bob")]
     journal = Journal(bob)
     await join(alice, bob)
     bodies = numbered(100_000)

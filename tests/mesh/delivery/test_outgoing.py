@@ -2,13 +2,13 @@
 
 import pytest
 
-from deliveries import NULL, WINDOW, Direction
+from deliveries import NULL, WINDOW, Direction, frame_of
 from mesh import constants
 from mesh.delivery.outgoing import Outgoing
 from mesh.errors import InvalidMessage
 from mesh.limits import FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
-from mesh.wire.cbor import dumps, loads
-from mesh.wire.messages import CANCEL, REPLY, REQUEST, TELL
+from mesh.wire.cbor import dumps
+from mesh.wire.messages import CANCEL, REPLY, REQUEST, RUNS_MAX, TELL, unpacked
 
 RUN_HEAD_BYTES = 16
 LARGE_WINDOW = 1 << 30
@@ -22,8 +22,9 @@ def direction():
 
 def batches(outgoing):
     """What waits to be sent, as the runs a receiver decodes."""
+    bodies = [frame_of(batch).body() for batch in outgoing.take_unsent()]
     return [
-        loads(b"\x98" + bytes([batch.run_count]) + batch.runs) for batch in outgoing.take_unsent()
+        [[kind, subject, unpacked(items)] for kind, subject, items in body.runs] for body in bodies
     ]
 
 
@@ -67,30 +68,6 @@ def test_messages_of_one_batch_share_its_receipt(direction):
     second = outgoing.offer(TELL, "log", b"2", raw=True)
     assert second is not first
     assert direction.receipts == [first, second]
-
-
-def test_the_hot_path_is_open_for_raw_direct_messages_only(direction):
-    """`raw_subject` names the open run only if it is one of bytes bodies told to a handler."""
-    outgoing = direction.outgoing
-    with pytest.raises(RuntimeError, match="no run is open"):
-        outgoing.append(b"nothing is open yet")
-    steps = [
-        ((TELL, "log", b"x", True), "log"),
-        ((TELL, "log", b"\xf6", False), None),
-        ((TELL, "log", b"x", True), "log"),
-        ((REQUEST, "log", b"x", True), None),
-        ((TELL, "log", b"x", True), "log"),
-        ((REPLY, "log", b"x", False), None),
-    ]
-    for (kind, subject, body, raw), hot in steps:
-        outgoing.offer(kind, subject, body, raw=raw)
-        assert outgoing.raw_subject == hot
-    outgoing.offer(TELL, "log", b"x", raw=True)
-    outgoing.close_batch()
-    assert outgoing.raw_subject is None
-    assert outgoing.budget == 0
-    with pytest.raises(RuntimeError):
-        outgoing.append(b"too late")
 
 
 @pytest.mark.parametrize("by_offer", [True, False])
@@ -232,6 +209,32 @@ def test_replies_and_cancels_need_no_credit():
     direction.check_settled()
 
 
+def test_what_is_kept_for_a_peer_is_bounded_in_bytes():
+    """However large a window it claims: replies count as well, and one always finds room."""
+    direction = Direction(window=1 << 40, kept=50_000)
+    outgoing = direction.outgoing
+    assert direction.bulk(REPLY, "", b"r" * 60_000)
+    assert not direction.bulk(TELL, "log", b"t" * 20_000)
+    assert outgoing.starved
+    direction.carry()
+    assert outgoing.unacknowledged == {}
+    assert direction.bulk(TELL, "log", b"t" * 20_000)
+    assert direction.bulk(REPLY, "", b"r" * 20_000)
+    assert not direction.offer(REPLY, "", "x" * 20_000)
+    direction.carry()
+    assert direction.offer(REPLY, "", "x" * 20_000)
+    direction.carry()
+    assert outgoing._unacknowledged_bytes == 0
+
+
+def test_a_batch_holds_no_more_runs_than_a_peer_takes(direction):
+    """The next one is in a batch of its own."""
+    for number in range(RUNS_MAX + 1):
+        assert direction.tell("ab"[number % 2], b"")
+    full, rest = (frame.body() for frame in direction.flush())
+    assert (len(full.runs), len(rest.runs)) == (RUNS_MAX, 1)
+
+
 @pytest.mark.parametrize("kind", [TELL, REPLY])
 def test_unacknowledged_batches_are_bounded(kind):
     """One more than may be unacknowledged has to wait, whatever its kind, until one is."""
@@ -266,18 +269,6 @@ def test_unhandled_batches_are_bounded_for_credited_messages():
     assert len(outgoing.on_handled([1])) == 1
     assert not outgoing.starved
     assert outgoing.offer(TELL, "log", b"\xf6") is not None
-
-
-def test_who_waits_is_not_overtaken_on_the_hot_path():
-    """When a message found no room, the next one of its subject has to ask as well."""
-    direction = Direction(window=WINDOW)
-    outgoing = direction.outgoing
-    assert direction.tell("log", bytes(5_000))
-    assert outgoing.offer(TELL, "log", bytes(outgoing.max_message_bytes), raw=True) is None
-    assert outgoing.raw_subject is None
-    assert outgoing.has_open_batch
-    assert outgoing.offer(TELL, "log", b"y", raw=True) is not None
-    assert outgoing.raw_subject == "log"
 
 
 def test_a_sender_without_room_asks_until_the_peer_made_some():
@@ -402,7 +393,7 @@ def test_a_long_range_is_no_work(direction):
 
 def test_credit_never_goes_back(direction):
     """The larger offset holds, however late the smaller one arrives."""
-    outgoing = Outgoing(object, window_bytes=WINDOW, max_message_bytes=1)
+    outgoing = Outgoing(object, window_bytes=WINDOW, max_message_bytes=1, kept_bytes=WINDOW)
     assert outgoing.credit_left == WINDOW
     assert outgoing.on_credit(WINDOW + 10)
     assert not outgoing.on_credit(WINDOW + 10)
@@ -449,6 +440,11 @@ def test_after_the_end_nothing_finds_room(direction):
 
 def test_the_largest_message_leaves_room_for_its_heads():
     """The peer's limit holds, but never so much that a message could not fit its window."""
-    assert Outgoing(object, window_bytes=WINDOW, max_message_bytes=10).max_message_bytes == 10
-    tight = Outgoing(object, window_bytes=WINDOW, max_message_bytes=WINDOW)
+    assert (
+        Outgoing(
+            object, window_bytes=WINDOW, max_message_bytes=10, kept_bytes=WINDOW
+        ).max_message_bytes
+        == 10
+    )
+    tight = Outgoing(object, window_bytes=WINDOW, max_message_bytes=WINDOW, kept_bytes=WINDOW)
     assert tight.max_message_bytes < WINDOW - 255 - RUN_HEAD_BYTES - MESSAGE_BUDGET_BYTES

@@ -11,7 +11,7 @@ from mesh.model import Origin, Route
 from mesh.testing.network import World
 from mesh.wire import messages
 from mesh.wire.cbor import dumps
-from mesh.wire.messages import encode_head, encode_run_of_encoded
+from mesh.wire.messages import encode_head, encode_packed_run
 
 
 def test_who_ferries_one_challenge_does_not_keep_the_way_back(pair):
@@ -57,10 +57,10 @@ def test_a_known_path_that_proves_itself_again_is_sent_on():
 @pytest.mark.parametrize("kind", [messages.PING, messages.FRESH_1, messages.GAP, messages.PROBE])
 def test_a_frame_holds_one_control_item(kind):
     """Thousands in one frame are no body: each would be answered."""
-    runs = encode_run_of_encoded(kind, "", [dumps(1), dumps(2)])
+    runs = encode_packed_run(kind, "", [dumps(1), dumps(2)])
     with pytest.raises(MalformedFrame):
         messages.decode_body(encode_head(0, 0, [0], 0, 1) + runs)
-    one = encode_run_of_encoded(kind, "", [dumps(1)])
+    one = encode_packed_run(kind, "", [dumps(1)])
     with pytest.raises(MalformedFrame):
         messages.decode_body(encode_head(0, 0, [0], 0, 2) + one + one)
     assert len(messages.decode_body(encode_head(0, 0, [0], 0, 1) + one).runs) == 1
@@ -68,7 +68,7 @@ def test_a_frame_holds_one_control_item(kind):
 
 def test_a_batch_holds_so_many_runs_at_most():
     """At the limit it is a body, one past it none: every run costs a look-up."""
-    run = encode_run_of_encoded(messages.TELL, "s", [dumps(1)])
+    run = encode_packed_run(messages.TELL, "s", [dumps(1)])
     most = messages.RUNS_MAX
     assert len(messages.decode_body(encode_head(1, 0, [0], 0, most) + run * most).runs) == most
     with pytest.raises(MalformedFrame):

@@ -1,86 +1,21 @@
 """Dispatch: every event finds those it concerns, and none can do harm to others."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from handshake.identity import Identity
 from mailboxes import PEER_ID, make_delivery, turns
-from mesh.counters import Counters
 from mesh.engine import events
-from mesh.engine.events import RunReceived
 from mesh.errors import BufferFull, DeliveryFailed, PeerRestarted
 from mesh.runtime import dispatch as dispatch_module
-from mesh.runtime.dispatch import Dispatch
-from mesh.runtime.handlers import Handlers
 from mesh.runtime.receipts import Receipt, Standing
-from mesh.trust.policy import Policy
 from mesh.wire.messages import CANCEL, REPLY, REPLY_OK, REQUEST, TELL
+from offices import Office
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 STRANGER = Identity(bytes(range(1, 33))).id
-
-
-class Pump:
-    """Only notes what is finished; whatever is sent has left."""
-
-    def __init__(self, office):
-        self.office = office
-
-    def finished(self, _delivery, batch):
-        """The run of that batch."""
-        self.office.finished.append(batch)
-
-    def flush(self, delivery):
-        """Close the batch, as if it had left."""
-        delivery.outgoing.close_batch()
-
-    send_closed = flush
-
-
-class Office:
-    """A dispatch, its handlers, and what became of the runs it was given."""
-
-    def __init__(self):
-        self.counters = Counters()
-        self.handlers = Handlers()
-        self.policy = Policy()
-        self.policy.allow(PEER_ID, "bob", ("worker",))
-        self.finished = []
-        self.threads = ThreadPoolExecutor(1)
-        self.dispatch = Dispatch(
-            self.handlers, self.policy, self.counters, self.threads, max_concurrent_calls=4
-        )
-        self.dispatch.attach(Pump(self))
-        self.delivery = make_delivery()
-
-    def see(self, *seen):
-        """Events, in order."""
-        for event in seen:
-            self.dispatch.on_event(event)
-
-    def connect(self, delivery=None):
-        """A peer has connected; how it is reached."""
-        self.delivery = delivery or self.delivery
-        self.see(events.PeerConnected(self.delivery.peer_id, self.delivery))
-        return self.dispatch.mailboxes[self.delivery.peer_id]
-
-    def run(self, kind, *bodies, subject="log", batch=1):
-        """A run of this peer."""
-        return RunReceived(self.delivery, batch, kind, subject, list(bodies))
-
-    def end(self, reason="the peer has restarted", failed=(), *, restarted=True):
-        """Its delivery has ended."""
-        self.see(events.DeliveryEnded(self.delivery, list(failed), reason, restarted))
-
-    async def stop(self):
-        """End it; no task may be left."""
-        await self.dispatch.stop()
-        await turns()
-        self.threads.shutdown()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.fixture
@@ -124,6 +59,18 @@ async def test_a_peer_stays_one_object_until_its_name_changes(office):
     assert "bob" not in office.dispatch.outgoing
     assert set(office.dispatch.named) == set(office.dispatch.outgoing)
     assert office.dispatch.outgoing["robert"] is office.delivery.outgoing
+
+
+async def test_a_peer_that_is_not_trusted_any_more_is_forgotten(office):
+    """Also one that never had a name; while it is connected it stays the same."""
+    office.policy.allow(PEER_ID)
+    peer = office.connect().peer
+    office.policy.forget(PEER_ID)
+    office.dispatch.refresh_names()
+    assert office.dispatch.mailboxes[PEER_ID].peer is peer
+    office.end()
+    office.dispatch.refresh_names()
+    assert office.dispatch._peers == {}
 
 
 async def test_a_peer_renamed_while_it_is_away_is_new_when_it_returns(office):

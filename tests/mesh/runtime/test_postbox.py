@@ -14,7 +14,7 @@ from mesh.errors import (
     NodeClosed,
     PeerRestarted,
 )
-from mesh.limits import BULK_BYTES, FRAME_BUDGET_BYTES
+from mesh.limits import BULK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.runtime.receipts import Standing
 from mesh.wire.messages import REPLY, REPLY_OK, TELL
 
@@ -204,7 +204,7 @@ async def test_cancelled_while_yielding_a_message_still_leaves():
     """It was queued: it is sent, and does not lie about until something else is said."""
     wire = Wire()
     wire.mailbox.post("log", b"first")
-    for _ in range(6):
+    for _ in range(FRAME_BUDGET_BYTES // (10_000 + MESSAGE_BUDGET_BYTES)):
         wire.mailbox.post("log", b"y" * 10_000)
     sending = wire.mailbox.tell("log", b"z" * 10_000)
     sending.send(None)

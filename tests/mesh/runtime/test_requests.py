@@ -4,19 +4,20 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import cbor2
 import pytest
 
-from mailboxes import make_delivery, turns
-from mesh.engine.events import RunReceived
+from mailboxes import turns
 from mesh.errors import PeerRestarted
 from mesh.model import Peer
+from mesh.runtime import requests
 from mesh.wire.messages import (
     REPLY_CANCELLED,
     REPLY_FAILED,
     REPLY_NO_HANDLER,
     REPLY_NOT_CARRIED,
     REPLY_OK,
-    REQUEST,
+    Packed,
 )
 from requests_desk import MINUTE_MS, PATIENCE_SECONDS, Desk, Gate
 from virtual_time import in_virtual_time, pass_time
@@ -189,7 +190,7 @@ async def test_a_request_cancelled_before_it_begins_never_begins():
     gate = Gate()
     desk = Desk(gate)
     desk.put("a", "b")
-    desk.requests.cancel(desk.delivery, [1])
+    desk.requests.cancel([1])
     await turns()
     assert gate.begun == ["b"]
     gate.open.set()
@@ -206,8 +207,8 @@ async def test_a_running_handler_is_cancelled():
     desk = Desk(gate, limit=1)
     desk.put("a", "b")
     await turns()
-    desk.requests.cancel(desk.delivery, [1])
-    desk.requests.cancel(desk.delivery, [1])
+    desk.requests.cancel([1])
+    desk.requests.cancel([1])
     await turns(10)
     assert gate.cancelled == ["a"]
     assert gate.begun == ["a", "b"]
@@ -224,7 +225,7 @@ async def test_a_handler_that_swallows_its_cancellation_harms_nobody():
     desk = Desk(gate, limit=1)
     desk.put("a", "b")
     await turns()
-    desk.requests.cancel(desk.delivery, [1])
+    desk.requests.cancel([1])
     await turns(10)
     gate.open.set()
     await turns(10)
@@ -233,22 +234,18 @@ async def test_a_handler_that_swallows_its_cancellation_harms_nobody():
     await desk.stop()
 
 
-async def test_a_cancellation_from_inside_the_handler_does_not_strike_the_next():
-    """A handler that ends its own caller (it denies it, say) returns before it is cancelled."""
+async def test_a_handler_that_ends_its_own_caller_returns_before_it_is_cancelled():
+    """It denies the peer, say: its task ends, and is not struck in whatever it does next."""
 
     async def work(body):
-        if body == "a":
-            desk.requests.cancel_all(desk.delivery)
-        else:
-            await asyncio.sleep(0)
+        desk.requests.retire()
         return body
 
     desk = Desk(work, limit=1)
-    desk.put("a")
+    desk.put("a", "b")
     await turns(10)
-    desk.put("b")
-    await turns(10)
-    assert [2, REPLY_OK, "b"] in desk.replies
+    assert desk.replies == [[1, REPLY_OK, "a"]]
+    assert desk.finished == [10]
     assert not desk.requests.busy
     await desk.stop()
 
@@ -257,7 +254,7 @@ async def test_stopping_while_a_cancellation_has_not_struck_yet():
     """The task ends, though it was asked to for two reasons."""
 
     async def work(_body):
-        desk.requests.cancel_all(desk.delivery)
+        desk.requests.retire()
         asyncio.get_running_loop().call_soon(desk.requests.stop)
 
     desk = Desk(work, limit=1)
@@ -272,29 +269,64 @@ async def test_a_cancel_for_a_call_that_is_over_or_malformed_is_ignored():
     desk = Desk(echo)
     desk.put("a")
     await turns()
-    desk.requests.cancel(desk.delivery, [1, 99, -1, "1", None, [1], True])
+    desk.requests.cancel([1, 99, -1, "1", None, [1], True])
     assert desk.counters["calls.cancelled"] == 0
     assert desk.counters["dropped.malformed"] == 5
     await desk.stop()
 
 
 async def test_a_caller_that_is_gone_takes_its_requests_with_it():
-    """Running ones are cancelled and queued ones dropped; those of others go on."""
+    """Running ones are cancelled and queued ones dropped; no task is left for its next ones."""
     gate = Gate()
-    desk, other = Desk(gate), make_delivery()
-    desk.put("a", "b")
-    run = RunReceived(other, 1, REQUEST, "ask", [[1, MINUTE_MS, "c"]])
-    desk.requests.put(run, desk.handler, desk.mailbox)
+    desk = Desk(gate, limit=2)
+    desk.put("a", "b", "c")
+    desk.put("d", "e")
     await turns(20)
-    desk.requests.cancel_all(desk.delivery)
+    desk.requests.retire()
     desk.mailbox.end(PeerRestarted("bob is gone"))
     await turns(20)
-    assert gate.cancelled == ["a", "b"]
-    assert desk.requests.busy
-    gate.open.set()
-    await turns(20)
-    assert desk.counters["replies.undelivered"] == 1
+    assert gate.begun == gate.cancelled == ["a", "b"]
+    assert len(desk.finished) == 2
+    assert desk.counters["dropped.ended"] == 2
     assert not desk.requests.busy
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await desk.stop()
+
+
+async def test_what_waits_is_not_decoded_before_its_turn_is_near():
+    """A peer's requests take the memory of their bytes; those of a few runs, of what they hold."""
+    gate = Gate()
+    desk = Desk(gate, limit=1)
+    desk.put("a", "b")
+    waiting = Packed(cbor2.dumps([[3, MINUTE_MS, "c"], [4, MINUTE_MS, "d"], [5, 0, "e"]]))
+    damaged = Packed(b"\x82\xf6")
+    desk.put(items=waiting)
+    desk.put(items=damaged)
+    await turns(10)
+    assert list(desk.requests._known) == [1, 2]
+    desk.requests.cancel([3, 77])
+    gate.open.set()
+    await turns(30)
+    assert desk.replies == [
+        [call, REPLY_OK, body] for call, body in [(1, "a"), (2, "b"), (4, "d"), (5, "e")]
+    ]
+    assert desk.counters["calls.cancelled"] == 1
+    assert desk.counters["dropped.malformed"] == 2
+    assert not desk.requests.busy
+    assert desk.requests._cancelled_early == set()
+    await desk.stop()
+
+
+async def test_cancellations_of_what_waits_are_remembered_within_reason(monkeypatch):
+    """A peer that cancels calls it never made fills no memory."""
+    monkeypatch.setattr(requests, "CALLS_PER_PEER", 3)
+    desk = Desk(Gate(), limit=1)
+    desk.put("a", "b")
+    desk.requests.cancel(range(100, 200))
+    assert desk.requests._cancelled_early == set()
+    desk.put("c")
+    desk.requests.cancel(range(100, 200))
+    assert len(desk.requests._cancelled_early) == 3
     await desk.stop()
 
 
@@ -322,7 +354,7 @@ async def test_two_requests_of_one_number_are_one():
     await turns(10)
     assert gate.begun == ["a"]
     assert desk.counters["dropped.malformed"] == 1
-    desk.requests.cancel(desk.delivery, [1])
+    desk.requests.cancel([1])
     await turns(10)
     assert gate.cancelled == ["a"]
     assert desk.finished == [10]
@@ -388,7 +420,7 @@ async def test_replies_wait_for_room_and_hold_their_slot():
     await turns(50)
     assert desk.requests.busy
     assert len(desk.mailbox._replies) == 2
-    desk.requests.cancel(desk.delivery, [1])
+    desk.requests.cancel([1])
     desk.wire.send_closed(desk.delivery)
     desk.wire.arrive()
     await turns(50)

@@ -3,8 +3,10 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 
+import cbor2
 import pytest
 
 from mailboxes import PEER_ID, make_delivery, turns
@@ -13,7 +15,7 @@ from mesh.engine.events import RunReceived
 from mesh.model import Peer
 from mesh.runtime.handlers import describe
 from mesh.runtime.workers import Worker
-from mesh.wire.messages import TELL
+from mesh.wire.messages import TELL, Packed
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
@@ -66,6 +68,23 @@ class Bench:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@contextmanager
+def monkeypatched_decode():
+    """What is decoded meanwhile, in order."""
+    decoded = []
+    original = Packed.decode
+
+    def decode(packed):
+        decoded.append(packed)
+        return original(packed)
+
+    Packed.decode = decode
+    try:
+        yield decoded
+    finally:
+        Packed.decode = original
+
+
 async def test_messages_are_handled_in_order_run_by_run(threads):
     """Each run is told of when its last message is handled."""
     seen = []
@@ -99,6 +118,53 @@ async def test_a_flood_of_runs_leaves_turns_to_others(threads):
     steps = [later - earlier for earlier, later in pairwise(lengths)]
     assert max(steps) == 100
     assert len(steps) >= 20
+    await bench.stop()
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_packed_bodies_are_decoded_when_their_turn_comes(threads, concurrency):
+    """Not while they wait; what cannot be decoded is dropped and counted, and no more."""
+    gate, seen = asyncio.Event(), []
+
+    async def log(body):
+        await gate.wait()
+        seen.append(body)
+
+    bench = Bench(log, threads, concurrency)
+    waiting, damaged = Packed(cbor2.dumps([3, 4, 5])), Packed(b"\x82\xf6")
+    bench.put([1, 2], damaged, waiting)
+    with monkeypatched_decode() as decoded:
+        await turns(20)
+        assert decoded == []
+        gate.set()
+        await bench.until_finished(1, 2, 3)
+        assert decoded == [damaged, waiting]
+    assert sorted(seen) == [1, 2, 3, 4, 5]
+    assert bench.counters["dropped.malformed"] == 2
+    assert bench.counters["handled.messages"] == 5
+    await bench.stop()
+
+
+async def test_what_is_queued_can_be_given_up(threads):
+    """What is at work goes on; the rest is dropped and counted."""
+    gate, seen = asyncio.Event(), []
+
+    async def log(body):
+        await gate.wait()
+        seen.append(body)
+
+    bench = Bench(log, threads)
+    bench.put([1, 2], [3], [4, 5])
+    await turns()
+    bench.worker.retire()
+    bench.worker.give_up()
+    assert bench.counters["dropped.ended"] == 3
+    gate.set()
+    await turns(10)
+    assert seen == [1, 2]
+    assert sorted(bench.finished) == [1, 2, 3]
+    assert bench.counters["handled.messages"] == 2
+    assert not bench.worker.busy
     await bench.stop()
 
 

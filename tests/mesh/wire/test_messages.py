@@ -1,6 +1,7 @@
 """The body of a data frame: encoded in one way, decoded strictly."""
 
 import struct
+import tracemalloc
 from typing import Any
 
 import cbor2
@@ -10,7 +11,18 @@ from hypothesis import strategies as st
 
 from mesh.errors import InvalidMessage, MalformedFrame
 from mesh.wire import cbor, messages
-from mesh.wire.messages import CANCEL, CLOSE, PING, REPLY, REQUEST, TELL, Body, decode_body
+from mesh.wire.messages import (
+    CANCEL,
+    CLOSE,
+    PING,
+    REPLY,
+    REQUEST,
+    TELL,
+    Body,
+    Packed,
+    decode_body,
+    unpacked,
+)
 
 NUMBER = st.integers(0, (1 << 64) - 1)
 MOST = (1 << 64) - 1
@@ -33,6 +45,17 @@ def head(runs: int = 1, batch: int = 1, handled: Any = (0,)) -> bytes:
 def body_of(*runs: object, batch: int = 1) -> bytes:
     """An honest head and any runs behind it."""
     return head(len(runs), batch) + b"".join(map(cbor2.dumps, runs))
+
+
+def packed(kind: Any, subject: Any, bodies: object) -> list[Any]:
+    """A run whose bodies are packed."""
+    return [kind, subject, cbor2.dumps(bodies)]
+
+
+def opened(body: Body) -> Body:
+    """The same with every run decoded."""
+    runs = [[kind, subject, unpacked(bodies)] for kind, subject, bodies in body.runs]
+    return body._replace(runs=runs)
 
 
 @given(NUMBER, NUMBER, handled_lists(), NUMBER, st.integers(0, 65_531))
@@ -69,22 +92,75 @@ def test_a_body_is_decoded_as_encoded(
 ) -> None:
     """Numbers, runs and cost come back, whichever way the runs were encoded."""
     raw = messages.encode_run(TELL, "log", bodies)
-    joined = messages.encode_run_of_encoded(REQUEST, "sum", [cbor.dumps([1, 2, {}])] * 30)
+    joined = messages.encode_packed_run(REQUEST, "sum", [cbor.dumps([1, 2, {}])] * 30)
     start = messages.encode_head(7, acknowledged, handled, credit, 2)
     runs = [[TELL, "log", bodies], [REQUEST, "sum", [[1, 2, {}]] * 30]]
     expected = Body(7, acknowledged, handled, credit, runs, len(raw) + len(joined))
-    assert decode_body(start + raw + joined) == expected
-    assert decode_body(memoryview(start + raw + joined)) == expected
-    assert decode_body(bytearray(start + raw + joined)) == expected
+    assert opened(decode_body(start + raw + joined)) == expected
+    assert opened(decode_body(memoryview(start + raw + joined))) == expected
+    assert opened(decode_body(bytearray(start + raw + joined))) == expected
 
 
 @pytest.mark.parametrize("count", [1, 23, 24, 256, 70_000])
-def test_both_ways_to_encode_a_run_give_the_same_bytes(count: int) -> None:
+def test_a_run_is_encoded_as_cbor_would(count: int) -> None:
     """Joining encoded bodies behind heads is only another road to one encoding."""
     bodies = [b"x"] * count
-    joined = messages.encode_run_of_encoded(TELL, "größe", list(map(cbor.dumps, bodies)))
-    assert joined == messages.encode_run(TELL, "größe", bodies)
-    assert joined == cbor2.dumps([TELL, "größe", bodies])
+    assert messages.encode_run(TELL, "größe", bodies) == cbor2.dumps([TELL, "größe", bodies])
+    joined = messages.encode_packed_run(TELL, "größe", list(map(cbor.dumps, bodies)))
+    assert joined == cbor2.dumps(packed(TELL, "größe", bodies))
+
+
+def test_what_is_packed_is_not_built_before_it_is_wanted() -> None:
+    """A megabyte of empty maps is a megabyte, and how many there are is known all the same."""
+    plaintext = body_of([TELL, "a", b"\x82\x9a\x00\x10\x00\x00" + b"\xa0" * (1 << 20) + b"\x01"])
+    tracemalloc.start()
+    try:
+        (run,) = decode_body(plaintext).runs
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(run[2]) == 2
+    assert peak < 5 << 20
+    assert unpacked(run[2]) == [[{}] * (1 << 20), 1]
+
+
+@pytest.mark.parametrize(
+    "bodies", [{}, [], [[]], [1], [None], ["a"], [b"a", 1], [b"a", bytearray(b"b"), {}]]
+)
+def test_only_byte_strings_travel_unpacked(bodies: object) -> None:
+    """Whatever else stands in the frame's own array is refused, not built and kept."""
+    with pytest.raises(MalformedFrame):
+        decode_body(body_of([TELL, "a", bodies]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "80", "a0", "01", "f6", "9f00ff", "9b0000000000000001f6", "98", "9900", "4100", "c100"],
+)
+def test_packed_bodies_are_an_array_of_at_least_one(content: str) -> None:
+    """Known from its head, before anything is decoded."""
+    with pytest.raises(MalformedFrame):
+        decode_body(body_of([TELL, "a", bytes.fromhex(content)]))
+
+
+def test_messages_of_a_frame_are_bounded() -> None:
+    """By what their runs say they hold, true or not: each costs whoever handles it a turn."""
+    half = messages.MESSAGES_MAX // 2
+    raw = [TELL, "a", [b""] * half]
+    full = decode_body(body_of(raw, packed(TELL, "a", [0] * half)))
+    assert sum(len(run[2]) for run in full.runs) == messages.MESSAGES_MAX
+    for more in (packed(TELL, "a", [0] * (half + 1)), [TELL, "a", bytes.fromhex("9affffffff")]):
+        with pytest.raises(MalformedFrame, match="more messages"):
+            decode_body(body_of(raw, more))
+
+
+@pytest.mark.parametrize("content", ["81", "82f6", "81f6f6", "81f7", "81c100", "9900fff6"])
+def test_packed_bodies_that_are_none_are_found_when_they_are_decoded(content: str) -> None:
+    """By whoever wants them: nothing else of the frame is concerned."""
+    body = decode_body(body_of([TELL, "a", bytes.fromhex(content)], [TELL, "b", [b"good"]]))
+    assert unpacked(body.runs[1][2]) == [b"good"]
+    with pytest.raises(MalformedFrame):
+        unpacked(body.runs[0][2])
 
 
 def test_a_body_without_runs_carries_numbers_only() -> None:
@@ -107,13 +183,23 @@ def test_the_cost_does_not_depend_on_the_head() -> None:
 def test_unknown_kinds_are_decoded(kind: int) -> None:
     """A newer peer may say more: what nobody knows is left to the room that ignores it."""
     batch = 0 if kind >= messages.FIRST_CONTROL else 3
-    assert decode_body(body_of([kind, "", [None]], batch=batch)).runs == [[kind, "", [None]]]
+    body = decode_body(body_of(packed(kind, "", [None]), batch=batch))
+    assert opened(body).runs == [[kind, "", [None]]]
 
 
 def test_items_are_left_to_the_room_that_acts_on_them() -> None:
     """Validation is by the run: the items of requests and replies pass as they are."""
     runs = [[REQUEST, "a", [1]], [REPLY, "", ["x", []]], [CANCEL, "", [None]]]
-    assert decode_body(body_of(*runs)).runs == runs
+    body = decode_body(body_of(*(packed(*run) for run in runs)))
+    assert opened(body).runs == runs
+
+
+def test_control_is_decoded_at_once() -> None:
+    """It is small, and acted on as it arrives; damaged, the frame is refused."""
+    (run,) = decode_body(body_of(packed(PING, "", [7]), batch=0)).runs
+    assert run == [PING, "", [7]]
+    with pytest.raises(MalformedFrame):
+        decode_body(body_of([PING, "", b"\x81"], batch=0))
 
 
 @pytest.mark.parametrize(
@@ -126,18 +212,18 @@ def test_items_are_left_to_the_room_that_acts_on_them() -> None:
         "abc",
         b"abc",
         [TELL, "a"],
-        [TELL, "a", [1], 1],
-        [0, "a", [1]],
-        [-1, "a", [1]],
-        [256, "a", [1]],
-        [1 << 64, "a", [1]],
-        [True, "a", [1]],
-        [1.0, "a", [1]],
-        ["1", "a", [1]],
-        [None, "a", [1]],
-        [TELL, b"a", [1]],
-        [TELL, None, [1]],
-        [TELL, 1, [1]],
+        [TELL, "a", [b"1"], 1],
+        [0, "a", [b"1"]],
+        [-1, "a", [b"1"]],
+        [256, "a", [b"1"]],
+        [1 << 64, "a", [b"1"]],
+        [True, "a", [b"1"]],
+        [1.0, "a", [b"1"]],
+        ["1", "a", [b"1"]],
+        [None, "a", [b"1"]],
+        [TELL, b"a", [b"1"]],
+        [TELL, None, [b"1"]],
+        [TELL, 1, [b"1"]],
         [TELL, "a", []],
         [TELL, "a", None],
         [TELL, "a", {"a": 1}],
@@ -147,17 +233,18 @@ def test_items_are_left_to_the_room_that_acts_on_them() -> None:
 )
 def test_a_run_of_another_shape_is_malformed(run: object) -> None:
     """Also behind a good one."""
+    assert decode_body(body_of([TELL, "a", [b"1"]]))
     with pytest.raises(MalformedFrame):
         decode_body(body_of(run))
     with pytest.raises(MalformedFrame):
-        decode_body(body_of([TELL, "a", [1]], run))
+        decode_body(body_of([TELL, "a", [b"1"]], run))
 
 
 @pytest.mark.parametrize(("kind", "batch"), [(PING, 1), (CLOSE, MOST), (TELL, 0), (63, 0)])
 def test_control_and_messages_do_not_share_a_batch(kind: int, batch: int) -> None:
     """Control rides in batch 0, which is never acknowledged; messages never do."""
     with pytest.raises(MalformedFrame, match="batch 0"):
-        decode_body(body_of([kind, "", [None]], batch=batch))
+        decode_body(body_of(packed(kind, "", [None]), batch=batch))
 
 
 @pytest.mark.parametrize(
@@ -230,9 +317,9 @@ def test_ranges_that_do_not_ascend_are_malformed(handled: list[Any]) -> None:
 def test_bytes_after_the_body_are_malformed() -> None:
     """A body is exactly one item."""
     with pytest.raises(MalformedFrame):
-        decode_body(body_of([TELL, "a", [1]]) + b"\x00")
+        decode_body(body_of([TELL, "a", [b"1"]]) + b"\x00")
     with pytest.raises(MalformedFrame):
-        decode_body(head(2) + cbor2.dumps([TELL, "a", [1]]))
+        decode_body(head(2) + cbor2.dumps([TELL, "a", [b"1"]]))
 
 
 @pytest.mark.parametrize("bulk", [b"x" * 20_000, memoryview(b"x" * 20_000), b""])
@@ -243,10 +330,9 @@ def test_a_bulk_body_takes_its_place(bulk: bytes | memoryview) -> None:
         ([REQUEST, "a", [[1, 2, None]]], [REQUEST, "a", [[1, 2, bulk]]]),
         ([REPLY, "", [[1, 0, None]]], [REPLY, "", [[1, 0, bulk]]]),
     ):
-        plaintext = body_of(run)
-        body = decode_body(plaintext, bulk)
-        assert body.runs == [expected]
-        assert body.cost == len(cbor2.dumps(run)) + len(bulk)
+        body = decode_body(body_of(packed(*run)), bulk)
+        assert opened(body).runs == [expected]
+        assert body.cost == len(cbor2.dumps(packed(*run))) + len(bulk)
 
 
 @pytest.mark.parametrize(
@@ -269,13 +355,19 @@ def test_a_bulk_body_takes_its_place(bulk: bytes | memoryview) -> None:
 def test_a_bulk_body_without_one_place_is_malformed(runs: list[Any]) -> None:
     """One run, one message, None in the place, and a kind that has one."""
     with pytest.raises(MalformedFrame):
-        decode_body(body_of(*runs), b"bulk")
+        opened(decode_body(body_of(*(packed(*run) for run in runs)), b"bulk"))
+
+
+def test_a_bulk_body_lies_beside_a_packed_run() -> None:
+    """Byte strings of the array have no place for it."""
+    with pytest.raises(MalformedFrame):
+        decode_body(body_of([TELL, "a", [b""]]), b"bulk")
 
 
 def test_control_takes_no_bulk_body() -> None:
     """Control is small."""
     with pytest.raises(MalformedFrame):
-        decode_body(body_of([PING, "", [None]], batch=0), b"bulk")
+        decode_body(body_of(packed(PING, "", [None]), batch=0), b"bulk")
 
 
 @pytest.mark.parametrize("encode", [messages.encode_request, messages.encode_reply])
@@ -287,8 +379,8 @@ def test_items_carry_what_a_message_carries(encode: Any) -> None:
     item = encode(1, 2, deepest)
     assert cbor2.loads(item) == [1, 2, deepest]
     kind = REQUEST if encode is messages.encode_request else REPLY
-    plaintext = head() + messages.encode_run_of_encoded(kind, "a", [item])
-    assert decode_body(plaintext).runs == [[kind, "a", [[1, 2, deepest]]]]
+    plaintext = head() + messages.encode_packed_run(kind, "a", [item])
+    assert opened(decode_body(plaintext)).runs == [[kind, "a", [[1, 2, deepest]]]]
     for body in ([deepest], {1: 2}, {1}):
         with pytest.raises(InvalidMessage):
             encode(1, 2, body)
@@ -299,9 +391,19 @@ def test_any_bytes_give_a_body_or_malformed_frame(data: bytes, bulk: bytes | Non
     """The fuzz contract, alone and behind an honest head."""
     for plaintext in (data, head() + data, head(2, 0, [1, [3, 4]]) + data):
         try:
-            decode_body(plaintext, bulk)
+            opened(decode_body(plaintext, bulk))
         except MalformedFrame:
             continue
+
+
+@given(st.binary(max_size=100))
+def test_any_packed_bytes_give_bodies_or_malformed_frame(data: bytes) -> None:
+    """The same contract where they are decoded."""
+    try:
+        bodies = Packed(data)
+        assert len(unpacked(bodies)) == len(bodies)
+    except MalformedFrame:
+        return
 
 
 @given(st.data())
@@ -310,7 +412,7 @@ def test_a_damaged_body_gives_a_body_or_malformed_frame(data: st.DataObject) -> 
     plaintext = bytearray(
         messages.encode_head(3, 2, [1, [3, 4]], 9, 2)
         + messages.encode_run(TELL, "log", [b"body", b""])
-        + messages.encode_run_of_encoded(REQUEST, "sum", [cbor.dumps([1, 5, {"a": [1.5]}])])
+        + messages.encode_packed_run(REQUEST, "sum", [cbor.dumps([1, 5, {"a": [1.5]}])])
     )
     place = data.draw(st.integers(0, len(plaintext) - 1))
     byte = data.draw(st.integers(0, 255))
@@ -322,7 +424,7 @@ def test_a_damaged_body_gives_a_body_or_malformed_frame(data: st.DataObject) -> 
         case _:
             del plaintext[place]
     try:
-        body = decode_body(plaintext)
+        body = opened(decode_body(plaintext))
     except MalformedFrame:
         return
     assert len(body.runs) <= 2

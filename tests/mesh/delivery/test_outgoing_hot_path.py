@@ -1,0 +1,70 @@
+"""The short way for direct messages: what `Node.send` may do without asking."""
+
+import pytest
+
+from deliveries import WINDOW, Direction
+from mesh.limits import BULK_BYTES
+from mesh.wire.cbor import dumps
+from mesh.wire.messages import REPLY, REQUEST, TELL, unpacked
+
+
+@pytest.fixture
+def direction():
+    """A sender with much room."""
+    return Direction(window=1 << 24)
+
+
+def test_the_hot_path_is_open_for_direct_messages_only(direction):
+    """`raw_subject` names a run of bytes bodies told to a handler, `packed_subject` another."""
+    outgoing = direction.outgoing
+    with pytest.raises(RuntimeError, match="no run is open"):
+        outgoing.append(b"nothing is open yet")
+    steps = [
+        ((TELL, "log", b"x", True), ("log", None)),
+        ((TELL, "log", b"\xf6", False), (None, "log")),
+        ((TELL, "log", b"x", True), ("log", None)),
+        ((REQUEST, "log", b"x", True), (None, None)),
+        ((TELL, "log", b"x", True), ("log", None)),
+        ((REPLY, "log", b"x", False), (None, None)),
+        ((TELL, "log", b"\xf6", False), (None, "log")),
+    ]
+    for (kind, subject, body, raw), hot in steps:
+        outgoing.offer(kind, subject, body, raw=raw)
+        assert (outgoing.raw_subject, outgoing.packed_subject) == hot
+    outgoing.close_batch()
+    assert (outgoing.raw_subject, outgoing.packed_subject) == (None, None)
+    assert outgoing.budget == 0
+    assert outgoing.join(b"\xf6") is None
+    with pytest.raises(RuntimeError):
+        outgoing.append(b"too late")
+
+
+def test_encoded_messages_join_the_open_run(direction):
+    """While they fit; what does not, and what may be above a limit, has to be offered."""
+    outgoing = direction.outgoing
+    receipt = outgoing.offer(TELL, "log", b"\x01")
+    assert outgoing.join(b"\x02") is receipt
+    assert outgoing.join(dumps(b"x" * BULK_BYTES)) is None
+    more = 0
+    while outgoing.budget >= 70:
+        assert outgoing.join(b"\x03") is receipt
+        more += 1
+    assert outgoing.join(dumps("x" * 10)) is None
+    ((kind, subject, bodies),) = direction.flush()[0].body().runs
+    assert (kind, subject) == (TELL, "log")
+    assert unpacked(bodies) == [1, 2] + [3] * more
+
+
+def test_who_waits_is_not_overtaken_on_the_hot_path():
+    """When a message found no room, the next one of its subject has to ask as well."""
+    direction = Direction(window=WINDOW)
+    outgoing = direction.outgoing
+    assert direction.tell("log", bytes(5_000))
+    assert outgoing.offer(TELL, "log", bytes(outgoing.max_message_bytes), raw=True) is None
+    assert outgoing.raw_subject is None
+    assert outgoing.has_open_batch
+    assert outgoing.offer(TELL, "log", b"y", raw=True) is not None
+    assert outgoing.raw_subject == "log"
+    assert outgoing.offer(TELL, "log", b"\xf6") is not None
+    assert outgoing.offer(TELL, "log", bytes(outgoing.max_message_bytes)) is None
+    assert outgoing.packed_subject is None

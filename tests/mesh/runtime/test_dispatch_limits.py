@@ -1,0 +1,85 @@
+"""What one peer's lies and restarts may take of a dispatch: memory and slots of its own."""
+
+import asyncio
+
+import pytest
+
+from handshake.identity import Identity
+from mailboxes import make_delivery, turns
+from mesh.engine import events
+from mesh.engine.events import RunReceived
+from mesh.wire.messages import CANCEL, REPLY, REQUEST, TELL, Packed
+from offices import Office
+
+pytestmark = pytest.mark.usefixtures("quiet_loop")
+
+STRANGER = Identity(bytes(range(1, 33))).id
+
+
+@pytest.fixture
+async def office():
+    """A dispatch at work, stopped at the end."""
+    made = Office()
+    yield made
+    await made.stop()
+
+
+async def test_instance_after_instance_fills_no_memory(office, caplog):
+    """A peer has a new window each time; of what its ended ones left, the oldest is dropped."""
+    gate = asyncio.Event()
+    seen = []
+
+    @office.handlers.on("log")
+    async def log(body):
+        await gate.wait()
+        seen.append(body)
+
+    for number in range(6):
+        office.connect(make_delivery())
+        office.see(office.run(TELL, (number, 0)), office.run(TELL, (number, 1), batch=2))
+        await turns(5)
+        office.end()
+    assert office.counters["dropped.ended"] == 3
+    assert "bob came back too often" in caplog.text
+    gate.set()
+    await turns(50)
+    assert sorted(seen) == [(number, 0) for number in range(3)] + [
+        (number, half) for number in range(3, 6) for half in range(2)
+    ]
+    assert office.counters["handled.messages"] == len(seen)
+    assert not office.dispatch.busy
+
+
+async def test_calls_of_one_peer_take_no_slot_of_another(office):
+    """However many of its own a peer keeps busy, the next one's are answered."""
+    answered = []
+
+    @office.handlers.serve("ask")
+    async def ask(body):
+        if body == "hang":
+            await asyncio.Event().wait()
+        answered.append(body)
+
+    office.connect()
+    office.see(
+        *(office.run(REQUEST, [n, 1000, "hang"], subject="ask", batch=n) for n in range(1, 30))
+    )
+    other = make_delivery(peer_id=STRANGER)
+    office.see(events.PeerConnected(STRANGER, other))
+    office.see(RunReceived(other, 1, REQUEST, "ask", [[1, 1000, "quick"]]))
+    await turns(20)
+    assert answered == ["quick"]
+
+
+@pytest.mark.parametrize("kind", [TELL, REQUEST, REPLY, CANCEL])
+async def test_packed_nonsense_is_counted_and_over(office, kind):
+    """Nobody's handler sees it, and the room it took is given back."""
+    office.handlers.on("log")(lambda body: None)
+    office.connect()
+    office.see(office.run(REQUEST, [1, 1000, None], subject="ask"))
+    await turns()
+    office.see(RunReceived(office.delivery, 2, kind, "log", Packed(b"\x82\xf6")))
+    await turns(10)
+    assert office.counters["dropped.malformed"] == 2
+    assert office.finished == [1, 2]
+    assert office.counters["handled.messages"] == 0
