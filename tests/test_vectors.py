@@ -13,6 +13,7 @@ import pytest
 
 import spec_cbor
 import spec_noise
+import spec_peer
 import spec_wire
 from spec_noise import KK, XX, Handshake, NotOpened, public
 from spec_vectors import files
@@ -67,7 +68,7 @@ def test_made_anew_the_vectors_are_the_same() -> None:
     assert [name for name in made if made[name] != stored[name]] == []
 
 
-@pytest.mark.parametrize("module", [spec_cbor, spec_noise, spec_wire])
+@pytest.mark.parametrize("module", [spec_cbor, spec_noise, spec_wire, spec_peer])
 def test_the_other_implementation_is_another_one(module: Any) -> None:
     """What replays the vectors imports nothing of the project."""
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
