@@ -14,7 +14,7 @@ from mesh.trust.policy import Policy
 from mesh.wire import messages
 from spec_cbor import encode
 from spec_peer import SecondNode
-from spec_wire import packed_run
+from spec_wire import packed_run, take_apart
 
 NOON = 1_800_000_000
 BACK = Route(routing_id=b"back")
@@ -26,7 +26,7 @@ class Meeting:
     """Both sides, and the connection between them; `route`: the engine's end of it."""
 
     def __init__(self, suites=SUITES, *, route=BACK, trusted=True):
-        self.other = SecondNode("other", "team", NOON, suites)
+        self.other = SecondNode("other", "team", NOON + 1000, suites)
         policy = Policy()
         if trusted:
             policy.allow(NodeId(self.other.id))
@@ -39,7 +39,7 @@ class Meeting:
         self.route = route
         self.elapsed = 1000.0
         self.happened: list[events.Event] = []
-        self.lost: list[bytes] = []
+        self.cut = False
 
     @property
     def now(self):
@@ -69,7 +69,8 @@ class Meeting:
             to_other = self.engine.transmits()
             for transmit in to_other:
                 assert transmit.route == self.route
-                self.other.receive(bytes(transmit.frame))
+                if not self.cut:
+                    self.other.receive(bytes(transmit.frame))
             if not to_engine and not to_other and not happened:
                 return
 
@@ -213,6 +214,76 @@ def test_sessions_are_renewed_by_either_side(route):
     assert meeting.got() == [(spec_peer.TELL, "log", b"on new keys")]
     assert len(meeting.saw(events.PeerConnected)) == 1
     assert meeting.dropped() == {}
+
+
+@pytest.mark.parametrize("route", [BACK, DIALLED], ids=["it dials", "it is dialled"])
+def test_an_exchange_anew_goes_on_with_the_delivery(route):
+    """What was not acknowledged is sent again on the new session, and arrives once (11.6)."""
+    meeting = Meeting(route=route).meet()
+    other = meeting.other
+    other.send([encode([spec_peer.TELL, "log", [b"arrives"]])])
+    meeting.talk()
+    other.send([encode([spec_peer.TELL, "log", [b"is lost"]])])
+    other.frames_out.clear()
+    meeting.delivery.outgoing.offer(messages.TELL, "log", b"is lost as well", raw=True)
+    meeting.cut = True
+    meeting.engine.flush(meeting.delivery, meeting.now)
+    meeting.talk()
+    if route is DIALLED:
+        # HELLO is lost, and message 1 follows it (14.1.1).
+        meeting.meet().wait(0.35)
+    meeting.cut = False
+    if route is BACK:
+        meeting.meet()
+    meeting.wait(1)
+    assert other.current.generation == 2
+    assert [item for _, _, item in meeting.got()] == [b"arrives", b"is lost"]
+    assert [item for _, _, item in other.got] == [b"is lost as well"]
+    assert len(meeting.saw(events.PeerConnected)) == 1
+
+
+def test_a_new_instance_takes_over():
+    """The engine ends the delivery with the older run, and tells that one (15.1)."""
+    meeting = Meeting().meet()
+    older = meeting.other
+    meeting.other = SecondNode("other", "team", NOON + 1000, SUITES, run="second")
+    meeting.other.begin()
+    receive = meeting.other.receive
+
+    def sort_out(frame):
+        for_older = take_apart(frame).receiver_session in older.sessions
+        (older.receive if for_older else receive)(frame)
+
+    meeting.other.receive = sort_out
+    meeting.talk()
+    assert (spec_peer.CLOSE, "superseded") in older.control
+    (ended,) = meeting.saw(events.DeliveryEnded)
+    assert ended.restarted
+    meeting.other.send([encode([spec_peer.TELL, "log", [b"new"]])])
+    meeting.talk()
+    meeting.wait(0.1)
+    assert [item for _, _, item in meeting.got()] == [b"new"]
+    assert meeting.other.unacknowledged == {}
+
+
+def test_who_was_forgotten_begins_another_epoch():
+    """After ten minutes of silence WELCOME says a larger epoch, and both count from 1 (11.6)."""
+    meeting = Meeting().meet()
+    other = meeting.other
+    other.send([encode([spec_peer.TELL, "log", [b"before"]])])
+    meeting.talk()
+    meeting.cut = True
+    meeting.wait(700)
+    (ended,) = meeting.saw(events.DeliveryEnded)
+    assert not ended.restarted
+    meeting.cut = False
+    meeting.meet()
+    assert other.epoch == 1
+    other.send([encode([spec_peer.TELL, "log", [b"after"]])])
+    meeting.talk()
+    meeting.wait(0.1)
+    assert (other.number, other.unacknowledged) == (1, {})
+    assert [item for _, _, item in meeting.got()] == [b"before", b"after"]
 
 
 def test_a_new_path_is_challenged():

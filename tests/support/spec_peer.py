@@ -19,7 +19,7 @@ TELL, REQUEST, REPLY, CANCEL = 1, 2, 3, 4
 PING, PONG, WELCOME, CLOSE, GAP, HELLO = 64, 65, 66, 67, 68, 69
 HELLO_ANSWER, CHALLENGE, CHALLENGE_ANSWER, FRESH_1, FRESH_2, PROBE = 70, 71, 72, 73, 74, 75
 ECHOES = {PING: PONG, HELLO: HELLO_ANSWER, CHALLENGE: CHALLENGE_ANSWER}
-ROLES = ("initiator", "responder")
+WINDOW = 65_536
 
 
 class Session:
@@ -54,9 +54,11 @@ class Session:
 class SecondNode:
     """One node with one peer. `frames_out` is what it wants sent."""
 
-    def __init__(self, name: str, mesh: str, now: int, suites: Iterable[str]) -> None:
-        self._name, self._made, self._now = name, 0, now
-        self.seed = self._octets(32)
+    def __init__(
+        self, name: str, mesh: str, now: int, suites: Iterable[str], run: str = "first"
+    ) -> None:
+        self._name, self._made, self._now = f"{name} {run}", 0, now
+        self.seed = shake_256(name.encode()).digest(32)
         self.id = sodium.crypto_sign_seed_keypair(self.seed)[0]
         self.static, self.instance = self._octets(32), self._octets(16)
         self.mesh, self.suites = wire.mesh_id(mesh), list(suites)
@@ -71,7 +73,15 @@ class SecondNode:
         self._renewal: tuple[Session, Handshake, int] | None = None
         self._remote_session = 0
         # 11.1, 11.3, 11.4: both directions of the delivery.
-        self.next, self.credit_given, self.credit = 1, 65_536, 0
+        self.epoch = -1
+        self._enter(0)
+
+    def _enter(self, epoch: int) -> None:
+        """Another delivery begins (11.6.3)."""
+        if epoch == self.epoch:
+            return
+        self.epoch = epoch
+        self.next, self.credit_given, self.credit = 1, WINDOW, 0
         self.number, self.used = 0, 0
         self.unacknowledged: dict[int, tuple[list[bytes], bytes | None]] = {}
         self.handled_up_to = 0
@@ -95,10 +105,10 @@ class SecondNode:
             "instance": self.instance,
             "versions": [1],
             "suites": self.suites,
-            "limits": {"window": 65_536, "message": 60_000},
+            "limits": {"window": WINDOW, "message": 60_000},
         }
         if last:
-            said |= {"generation": 0, "resume": [0, 1]}
+            said |= {"generation": self._known, "resume": [self.epoch, self.next]}
 
         def payload(h: bytes) -> bytes:
             proof = wire.proof_text(role, h, public(self.static), peer)
@@ -143,7 +153,7 @@ class SecondNode:
         )  # fmt: skip
         wire.check(said, known)
         self.peer, self._remote_session = said.id, said.session_id
-        self.credit = max(self.credit, said.all["limits"]["window"])
+        self._window = said.all["limits"]["window"]
         return said.all
 
     def _on_message_2(self, frame: wire.Frame) -> None:
@@ -158,9 +168,24 @@ class SecondNode:
         assert self._half_open is not None
         noise, session_id, _ = self._half_open
         said = self._read(frame, "initiator")
-        epoch, _ = said["resume"]
-        session = self._add(noise, said, session_id, said["generation"] + 1)
-        self._send_control(session, WELCOME, [session.generation, epoch, self.next])
+        epoch, following = said["resume"]
+        # 6.8.1, 11.6.2
+        generation = 1 + max(said["generation"], self._known)
+        session = self._add(noise, said, session_id, generation)
+        self._resume(epoch, following)
+        self._send_control(session, WELCOME, [generation, self.epoch, self.next])
+
+    @property
+    def _known(self) -> int:
+        """9.3.1; this peer forgets no session."""
+        return max([0, *(session.generation for session in self.sessions.values())])
+
+    def _resume(self, epoch: int, following: int) -> None:
+        """11.6.2 to 11.6.4; what the peer said of a smaller epoch is nothing."""
+        said_of_ours = epoch >= self.epoch
+        self._enter(max(epoch, self.epoch))
+        self.credit = max(self.credit, self._window)
+        self._acknowledge(following - 1 if said_of_ours else 0)
 
     def _add(self, noise: Handshake, said: dict[str, Any], local: int, generation: int) -> Session:
         suite = wire.suite_of({"suites": self.suites}, said)
@@ -248,6 +273,11 @@ class SecondNode:
         """One control item, or the numbers alone."""
         self._send_control(self.current, kind, item)
 
+    def _send_all_again(self) -> None:
+        """11.5.1; a renewal does not ask for it, and does not mind."""
+        for number in self.unacknowledged:
+            self.send_again(number)
+
     def receive(self, data: bytes) -> None:
         """Any frame of the peer."""
         frame = wire.take_apart(data)
@@ -266,11 +296,16 @@ class SecondNode:
             # 6.8.3; a fresh session has a generation from its parent.
             ((kind, _, _, items),) = body.runs
             assert kind == WELCOME
-            session.generation = items()[0][0]
+            session.generation, epoch, following = items()[0]
+            assert epoch >= self.epoch
             session.confirmed = True
+            self._resume(epoch, following)
             self._send_control(session, PING, 1)
+            self._send_all_again()
             return
-        session.confirmed = True
+        if not session.confirmed:
+            session.confirmed = True
+            self._send_all_again()
         self.bodies.append(body)
         self._on_numbers(body)
         for kind, subject, _, items in body.runs:
@@ -288,7 +323,10 @@ class SecondNode:
 
     def _on_numbers(self, body: wire.Body) -> None:
         self.credit = max(self.credit, body.credit)
-        for number in [number for number in self.unacknowledged if number <= body.acknowledged]:
+        self._acknowledge(body.acknowledged)
+
+    def _acknowledge(self, up_to: int) -> None:
+        for number in [number for number in self.unacknowledged if number <= up_to]:
             del self.unacknowledged[number]
 
     def _on_control(self, session: Session, kind: int, item: Any) -> None:
