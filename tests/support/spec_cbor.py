@@ -55,8 +55,8 @@ def _item(data: bytes, at: int, room: int) -> tuple[Any, int]:
         return (octets if major == 2 else _text(octets)), at + number
     if major == 6:
         raise NotTaken("a tag")
-    # An innermost container that is empty may go uncounted (5.1.4); here it counts.
-    if room <= 0:
+    # An innermost container that is empty may go uncounted (5.1.4), and does.
+    if room <= 0 and number:
         raise NotTaken("too deep")
     return _list(data, at, number, room) if major == 4 else _map(data, at, number, room)
 
