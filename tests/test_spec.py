@@ -13,7 +13,7 @@ import mesh.constants
 import mesh.limits
 import spec_page
 from handshake import payload
-from mesh.engine import terms
+from mesh.engine import sending, terms
 from mesh.engine.resume import Memory, Resume
 from mesh.engine.settings import Settings
 from mesh.errors import MalformedFrame
@@ -360,6 +360,7 @@ def test_encodings(row: Row) -> None:
         ("6.6.1", "less than 2^62"),
         ("3.4.2", "0 to 2^63 - 1"),
         ("8.1.3", "56 bytes"),
+        ("14.2.5", "after two resends"),
     ],
 )
 def test_numbers_in_the_text(section: str, words: str) -> None:
@@ -370,6 +371,7 @@ def test_numbers_in_the_text(section: str, words: str) -> None:
 def test_those_numbers_in_the_code() -> None:
     """See the test above."""
     assert Memory._LIMIT == 64
+    assert sending._RESENT_BEFORE_DOUBT == 2
     assert terms._LARGEST == 1 << 62
     assert handshake.constants.MAX_SECONDS == 2**63 - 1
     assert struct.calcsize(">8s") + 32 + 16 == 56

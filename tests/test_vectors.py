@@ -308,9 +308,9 @@ def test_data_frames(talk: dict[str, Any]) -> None:
 def _says(body: spec_wire.Body) -> dict[str, Any]:
     return {
         "batch": body.batch,
-        "acknowledged": body.acknowledged,
+        "acknowledged": shown(body.acknowledged),
         "handled": shown(body.handled),
-        "credit": body.credit,
+        "credit": shown(body.credit),
         "cost": body.cost,
         "runs": [[run.kind, run.subject, shown(run.messages())] for run in body.runs],
     }

@@ -113,9 +113,9 @@ def _said(plaintext: bytes, bulk: bytes | None) -> dict[str, object]:
     count = sum(len(run[-1]) for run in runs)
     return {
         "batch": body.batch,
-        "acknowledged": body.acknowledged,
+        "acknowledged": shown(body.acknowledged),
         "handled": shown(body.handled),
-        "credit": body.credit,
+        "credit": shown(body.credit),
         "cost": body.cost + MESSAGE_OVERHEAD_BYTES * count if credited else 0,
         "runs": runs,
     }
