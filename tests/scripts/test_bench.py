@@ -74,9 +74,10 @@ def test_hot_spots_are_found_on_both_sides():
         assert sum(spot.share for spot in spots) <= 1.001
 
 
+@pytest.mark.slow
 def test_hot_lines_are_found(capsys):
     """The command prints functions and lines of both sides."""
-    assert main(["profile", "--only", "calls", "--scale", "0.01"]) == 0
+    assert main(["profile", "--only", "calls", "--scale", "0.1"]) == 0
     text = capsys.readouterr().out
     for side in ("sender", "receiver"):
         for watch in ("functions", "lines"):
