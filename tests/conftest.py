@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("mirrors", "pytester")
+MOST_WORKERS = 8
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,7 +22,10 @@ settings.register_profile(
 settings.register_profile(
     "noisemesh-ci", settings.get_profile("noisemesh"), derandomize=True, database=None
 )
-settings.load_profile("noisemesh-ci" if os.environ.get("CI") else "noisemesh")
+THOROUGH = "noisemesh-ci" if os.environ.get("CI") else "noisemesh"
+settings.load_profile(THOROUGH)
+# Chosen with --hypothesis-profile by the run that a developer waits for.
+settings.register_profile("noisemesh-quick", settings.get_profile(THOROUGH), max_examples=25)
 
 
 class SkipList:
@@ -68,6 +72,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the skip list of this run."""
     config.pluginmanager.register(SkipList(bool(config.getoption("--require-all"))))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """What `-n auto` means: a process more than there are cores, for a third of a run is waiting.
+
+    Each collects all tests, so that more than a few cost more than they gain.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(cores + 1, MOST_WORKERS)
 
 
 @pytest.fixture(scope="session")

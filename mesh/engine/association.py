@@ -86,7 +86,10 @@ class Association:
         """
         opened = session.open(header, frame)
         if opened is None:
-            self.context.counters["dropped.replayed"] += 1
+            # A welcome comes again when it came late, as every message of an exchange does.
+            again = header.counter == 0 and session.was_welcomed
+            name = "received.repeated_welcomes" if again else "dropped.replayed"
+            self.context.counters[name] += 1
             return
         body = messages.decode_body(*opened)
         now = self.context.now.elapsed

@@ -116,7 +116,7 @@ class ControlSocket:
         with suppress(OSError):
             if _inode(self.path) == self._inode:
                 self.path.unlink()
-        server.close()
+        await stop_listening(server)
         for task in [*self._reading, *self._answering]:
             task.cancel()
         tasks = self._tasks - {asyncio.current_task()}
@@ -131,25 +131,30 @@ class ControlSocket:
 
     # -- one client
 
-    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No coroutine: `close` would not know of it before its first step, nor end what it holds.
+        if self._server is None:
+            writer.transport.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._attend(reader, writer))
         self._tasks.add(task)
-        try:
+        self._reading.add(task)
+        task.add_done_callback(lambda task: self._shown_out(task, writer))
+
+    def _shown_out(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self._tasks.discard(task)
+        self._reading.discard(task)
+        if task.cancelled():
+            writer.transport.abort()
+        else:
+            writer.close()
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # it has gone: nobody is left to be told
             await self._serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # it has gone, stalls, or we do: nobody is left to be told
-        finally:
-            self._tasks.discard(task)
-            if task.cancelling():
-                writer.transport.abort()
-            else:
-                writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if len(self._tasks) > self._clients:
-                raise BufferFull(f"{self._clients} clients are served already")
             verb, arguments = await self._read_question(reader)
         except EOFError:
             return
@@ -171,8 +176,9 @@ class ControlSocket:
     async def _read_question(self, reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]]:
         task = asyncio.current_task()
         assert task is not None
-        self._reading.add(task)
         try:
+            if len(self._tasks) > self._clients:
+                raise BufferFull(f"{self._clients} clients are served already")
             async with asyncio.timeout(self._patience):
                 line = await _read_line(reader)
             if control_lines.is_long(line):
@@ -220,6 +226,21 @@ class ControlSocket:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "noisemesh-control")
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, argument)
+
+
+async def stop_listening(server: asyncio.Server) -> None:
+    """Close a server of asyncio, and lose nobody whom it accepted in this very turn of the loop.
+
+    Such a connection becomes a transport a turn later, and on a server closed by then it would
+    stay open without an owner.
+    """
+    try:
+        with suppress(NotImplementedError):  # a loop that does not wait for readiness
+            for listening in server.sockets:
+                server.get_loop().remove_reader(listening)
+        await asyncio.sleep(0)
+    finally:
+        server.close()
 
 
 # -- the asking side

@@ -108,6 +108,11 @@ class Session:
             raise SessionEnded
         return self._established
 
+    @property
+    def was_welcomed(self) -> bool:
+        """Whether the first frame we opened was the peer's welcome: we began this XX exchange."""
+        return not (self.awaits_welcome or self.fresh) and self.initiator_id != self.peer_id
+
     def preference(self) -> tuple[int, bytes, bytes]:
         """Sort key: the session to send on is the one with the smallest.
 

@@ -1,10 +1,11 @@
 """The text of every file of the project, for the rules to read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from architecture import nodes_of
 from mirrors import PACKAGES, python_files
 
 Rule = Callable[[str, str], list[str]]
@@ -12,6 +13,13 @@ Rule = Callable[[str, str], list[str]]
 
 def _texts(root: Path, *tops: str) -> dict[str, str]:
     return {path: (root / path).read_text(encoding="utf-8") for path in python_files(*tops)}
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _trees() -> Iterator[None]:
+    """Syntax trees are kept from rule to rule, and forgotten after the last."""
+    yield
+    nodes_of.cache_clear()
 
 
 @pytest.fixture(scope="session")

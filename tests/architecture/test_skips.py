@@ -48,6 +48,20 @@ def test_a_skipped_file_fails_where_everything_is_required(project):
     assert result.ret == 1
 
 
+def test_skips_of_several_processes_are_listed_once(project):
+    """When tests are shared out to processes, each skip stands in the list once, and fails it."""
+    project.makepyfile(
+        test_sky=ONE_SKIP, test_sea="import pytest\npytest.importorskip('no_such_module_anywhere')"
+    )
+    result = project.runpytest_inprocess("-n", "2", "--require-all")
+    assert sorted(line[:20] for line in result.outlines if line.startswith("Skipped: ")) == [
+        "Skipped: test_sea.py",
+        "Skipped: test_sky.py",
+    ]
+    result.stdout.fnmatch_lines(["--require-all: 2 skipped*"])
+    assert result.ret == 1
+
+
 def test_missing_vectors_are_a_visible_skip(project, monkeypatch):
     """Without the test vectors of others the tests that need them say so."""
     monkeypatch.setenv("NOISEMESH_VECTORS", str(project.path / "nowhere"))

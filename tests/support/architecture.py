@@ -8,6 +8,7 @@ like any other.
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 
@@ -126,12 +127,21 @@ class Import(NamedTuple):
     name: str
 
 
+@cache
+def nodes_of(text: str) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax tree, its root first; parsed once, however many rules read it.
+
+    Raises SyntaxError.
+    """
+    return tuple(ast.walk(ast.parse(text)))
+
+
 def imports_of(path: str, text: str) -> Iterator[Import]:
     """Every import of a file, wherever it stands, and `import_module` of a literal name."""
     package = module_of(path).split(".")
     if not path.endswith("/__init__.py"):
         package = package[:-1]
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.Import):
             yield from (Import(node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -193,7 +203,7 @@ def stays_pure(path: str, text: str) -> list[str]:
         reason = NOT_IN_PURE_ROOMS.get(name.partition(".")[0])
         if reason and not (path == MAY_DRAW_RANDOM_BYTES and _is_only_urandom(name, text)):
             complaints.append(f"{path}:{line}: {room.name} is pure, and {name} {reason}")
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             reason = BUILTINS_NOT_IN_PURE_ROOMS.get(node.func.id)
             if reason:
@@ -207,7 +217,7 @@ def _is_only_urandom(name: str, text: str) -> bool:
         return True
     used = {
         node.attr
-        for node in ast.walk(ast.parse(text))
+        for node in nodes_of(text)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == "os"

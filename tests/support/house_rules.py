@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from architecture import called_name
+from architecture import called_name, nodes_of
 
 MOST_LINES_IN_A_FILE = 500
 MOST_LINES_IN_A_FUNCTION = 70
@@ -18,7 +18,7 @@ AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef
 
 def functions_of(text: str) -> Iterator[AnyFunction]:
     """Every function and method of a file, nested ones too."""
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes_of(text):
         if isinstance(node, AnyFunction):
             yield node
 
@@ -44,7 +44,7 @@ def has_short_functions(path: str, text: str) -> list[str]:
 
 def says_what_it_is(path: str, text: str) -> list[str]:
     """A file opens with a docstring; that of a package says what the room is and may touch."""
-    if ast.get_docstring(ast.parse(text)):
+    if ast.get_docstring(nodes_of(text)[0]):
         return []
     return [f"{path}:1: has no docstring that says what it is"]
 
@@ -62,15 +62,15 @@ def hides_nothing_from_coverage(path: str, text: str) -> list[str]:
 def never_sleeps(path: str, text: str) -> list[str]:
     """A test waits for an event, never for time to pass; sleep(0) gives way and is allowed."""
     complaints = []
-    tree = ast.parse(text)
+    nodes = nodes_of(text)
     names = {"sleep"} | {
         alias.asname or alias.name
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.name == "sleep"
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and called_name(node) in names:
             values = [*node.args, *(keyword.value for keyword in node.keywords)]
             if not values or not _is_zero(values[0]):

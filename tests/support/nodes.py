@@ -102,12 +102,14 @@ async def undisturbed(honest: Node, victim: Node) -> AsyncIterator[None]:
     over = asyncio.Event()
     peer = await join(honest, victim)
     answers = 0
+    ticker = Ticker(0.002)
 
     async def exchange() -> None:
         nonlocal answers
         while not over.is_set() or answers < 10:
             assert await honest.call(peer, "echo", answers) == answers
             answers += 1
+            await ticker.next()
 
     before = dict(honest.counters())
     task = asyncio.create_task(exchange())
@@ -116,6 +118,7 @@ async def undisturbed(honest: Node, victim: Node) -> AsyncIterator[None]:
     finally:
         over.set()
         await task
+        ticker.stop()
     assert honest.counters()["sessions.established"] == before["sessions.established"]
 
 

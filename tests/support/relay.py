@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from mesh.io.control_socket import stop_listening
+
 _GREETING_BYTES = 64
 _MORE, _LONG, _COMMAND = 1, 2, 4
 _RESET = struct.pack("ii", 1, 0)
@@ -32,6 +34,7 @@ class Relay:
         self.connections = 0
         self._target = host, int(port)
         self._server: asyncio.Server | None = None
+        self._left = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -47,7 +50,8 @@ class Relay:
 
     async def __aexit__(self, *_failure: object) -> None:
         assert self._server is not None
-        self._server.close()
+        self._left = True
+        await stop_listening(self._server)
         self.cut(reset=True)
         await asyncio.gather(*self._tasks)
 
@@ -61,12 +65,17 @@ class Relay:
             writer.transport.abort() if reset else writer.close()
         return ended
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No coroutine: `cut` would not know of the connection before its first step.
+        if self._left:
+            writer.transport.abort()
+            return
+        self._writers.add(writer)
+        task = asyncio.get_running_loop().create_task(self._join(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self._writers.add(writer)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with suppress(OSError):
                 onward_reader, onward = await asyncio.open_connection(*self._target)

@@ -113,7 +113,7 @@ async def test_connect_says_that_something_else_answers(alice):
             await alice.connect(f"tcp://127.0.0.1:{port}", timeout=0.5)
 
 
-async def _hang_up(_reader, writer):
+def _hang_up(_reader, writer):
     writer.write(b"220 mail.example ESMTP\r\n" * 10)
     writer.close()
 

@@ -49,6 +49,7 @@ async def test_both_sides_renew_while_both_talk(start_node):
         return node.counters().get("sessions.renewed", 0)
 
     sent = 0
+    ticker = Ticker(0.002)
 
     async def talk():
         nonlocal sent
@@ -56,9 +57,10 @@ async def test_both_sides_renew_while_both_talk(start_node):
             await alice.send("bob", "log", sent)
             await bob.send("alice", "log", sent)
             sent += 1
-            await asyncio.sleep(0)
+            await ticker.next()
 
     await asyncio.wait_for(talk(), 30)
+    ticker.stop()
     await until(lambda: min(map(len, heard.values())) >= sent)
     assert heard[alice] == heard[bob] == list(range(sent))
     assert alice.counters()["sessions.established"] == 1

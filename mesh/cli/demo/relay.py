@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Self
+
+from mesh.io.control_socket import stop_listening
 
 # Recording is bounded; what passes beyond is only counted.
 RECORD_BYTES = 16 << 20
@@ -38,18 +40,23 @@ class Relay:
         self.port = 0
         self._target = target
         self._server: asyncio.Server | None = None
+        self._left = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._transports: set[asyncio.WriteTransport] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accepted, _HOST, 0)
+        self._server = await asyncio.start_server(self._accept, _HOST, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
+        self._left = True
         if self._server is not None:
-            self._server.close()
+            await stop_listening(self._server)
         for task in self._tasks:
             task.cancel()
+        for transport in self._transports:
+            transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def passing(self, data: bytes, *, forward: bool) -> bytes:
@@ -57,30 +64,27 @@ class Relay:
         (self.forward if forward else self.backward).add(data)
         return data
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # No coroutine: leaving would not know of it before its first step, nor close what it holds.
+        self._transports.add(writer.transport)
+        if self._left:
+            writer.transport.abort()
+            return
         self.connections += 1
-        # A connection that ends on one side ends on the other; whoever wants it dials again.
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            await self._join(reader, writer)
-        writer.close()
+        task = asyncio.create_task(self._join(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
-        ways = [
-            asyncio.create_task(self._pass_on(reader, far_writer, forward=True)),
-            asyncio.create_task(self._pass_on(far_reader, writer, forward=False)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            far_writer.close()
+        # A connection that ends on one side ends on the other; whoever wants it dials again.
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+            self._transports.add(far_writer.transport)
+            with contextlib.closing(far_writer):
+                await _until_one_ends(
+                    self._pass_on(reader, far_writer, forward=True),
+                    self._pass_on(far_reader, writer, forward=False),
+                )
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, forward: bool
@@ -90,22 +94,32 @@ class Relay:
             await writer.drain()
 
 
+async def _until_one_ends(*ways: Coroutine[None, None, None]) -> None:
+    tasks = [asyncio.create_task(way) for way in ways]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def record_plain_run(pieces: Iterable[bytes]) -> Recording:
     """Send these pieces through such a relay in the clear. What it recorded."""
     arrived = asyncio.Event()
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(_READ_BYTES):
-            pass
-        writer.close()
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            while await reader.read(_READ_BYTES):
+                pass
         arrived.set()
 
     sink = await asyncio.start_server(swallow, _HOST, 0)
     async with sink, Relay((_HOST, sink.sockets[0].getsockname()[1])) as relay:
         _, writer = await asyncio.open_connection(_HOST, relay.port)
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-        writer.close()
+        with contextlib.closing(writer):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
         await arrived.wait()
     return relay.forward

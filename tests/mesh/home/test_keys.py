@@ -240,7 +240,7 @@ class TestDamage:
         make(path, passphrase)
         whole = path.read_bytes()
         for length in range(len(whole) - 1):
-            write_private(path, whole[:length])
+            path.write_bytes(whole[:length])
             assert "is damaged" in refused(path, passphrase)
 
     def test_every_changed_byte_is_noticed_or_harmless(
@@ -251,7 +251,7 @@ class TestDamage:
         whole = path.read_bytes()
         heading = whole.index(b"\n")
         for place in range(len(whole)):
-            write_private(path, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
             try:
                 found = load(path, passphrase=passphrase)
             except InvalidConfiguration:

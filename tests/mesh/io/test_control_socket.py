@@ -9,6 +9,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -155,11 +156,7 @@ class TestQuestions:
 
     async def test_the_other_side_dies(self, folder: Path) -> None:
         """A connection that ends without an answer is a node that ended."""
-
-        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.close()
-
-        server = await asyncio.start_unix_server(hang_up, folder / "s")
+        server = await asyncio.start_unix_server(lambda _, writer: writer.close(), folder / "s")
         with pytest.raises(NodeClosed, match="ended before it answered"):
             await ask(folder / "s", "x")
         server.close()
@@ -459,6 +456,19 @@ class TestClose:
             await asking
         assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
         writer.close()
+
+    @pytest.mark.parametrize("turns", range(8))
+    async def test_shows_out_who_is_only_just_coming(self, open_at: Any, turns: int) -> None:
+        """However far a client has got when the socket closes, nobody serves it any more."""
+        made = await open_at(patience=3600.0)
+        with socket.socket(socket.AF_UNIX) as client, suppress(ConnectionError):
+            client.connect(str(made.path))
+            client.setblocking(False)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await made.close()
+                assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
 
     async def test_does_not_wait_for_the_stalled(
         self, open_at: Any, monkeypatch: pytest.MonkeyPatch

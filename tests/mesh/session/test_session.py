@@ -176,6 +176,16 @@ def test_until_the_welcome_nothing_else_is_opened(pair):
     assert opened(alice, data) == (b"data", None)
 
 
+def test_only_who_began_an_xx_exchange_was_welcomed(pair):
+    """Not before the welcome, not its responder, and nobody in a fresh exchange."""
+    alice, bob = pair(awaits_welcome=True)
+    assert not alice.was_welcomed
+    alice.on_opened()
+    bob.on_opened()
+    assert (alice.was_welcomed, bob.was_welcomed) == (True, False)
+    assert not any(end.was_welcomed for end in pair(fresh=True))
+
+
 def test_the_first_opened_frame_confirms(pair):
     """Before it no data may be sent, though frames can be sealed; after it they may."""
     alice, bob = pair()

@@ -1,6 +1,8 @@
 """The relay passes on what it gets and keeps a record of it."""
 
 import asyncio
+import contextlib
+import socket
 
 import pytest
 
@@ -13,9 +15,9 @@ async def echo():
     """The address of a server that answers in capitals."""
 
     async def answer(reader, writer):
-        while data := await reader.read(1000):
-            writer.write(data.upper())
-        writer.close()
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+            while data := await reader.read(1000):
+                writer.write(data.upper())
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
@@ -69,6 +71,20 @@ async def test_leaving_cuts_what_still_stands(echo, patiently):
         assert await patiently(reader.readexactly(1)) == b"X"
     assert await patiently(reader.read()) == b""
     writer.close()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_leaving_cuts_what_is_only_just_coming(echo, patiently, turns):
+    """However far a connection has got when the relay goes, it goes as well."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        async with Relay(echo) as relay:
+            client.connect(("127.0.0.1", relay.port))
+            client.setblocking(False)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionError):
+            assert await patiently(loop.sock_recv(client, 1)) == b""
 
 
 async def test_a_relay_that_was_never_entered_leaves_in_peace():
