@@ -30,7 +30,8 @@ NOT_OF_THE_WIRE = {
     *("PASSPHRASE_SALT_BYTES", "SECRET_BOX_NONCE_BYTES"),
 }
 # Limits of a node that no section speaks of.
-NOT_SPOKEN_OF = {"MESSAGE_BUDGET_BYTES", "RETIRED_DELIVERIES_PER_PEER", "STRANGERS_REMEMBERED"}
+NOT_SPOKEN_OF = {"MESSAGE_BUDGET_BYTES", "RETIRED_DELIVERIES_PER_PEER"}
+NOT_SPOKEN_OF |= {"FORGOTTEN_REMEMBERED", "STRANGERS_REMEMBERED"}
 
 
 def public(module: ModuleType, kind: type | tuple[type, ...]) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def test_sizes() -> None:
     """Every fixed length."""
     expected = {
         **public(handshake.constants, int),
-        "INSTANCE_BYTES": terms.INSTANCE_BYTES,
+        "INSTANCE_BYTES": mesh.constants.INSTANCE_BYTES,
         "DATA_HEADER_BYTES": frames.DATA_HEADER_BYTES,
         "HANDSHAKE_HEADER_BYTES": frames.HANDSHAKE_HEADER_BYTES,
     }
@@ -160,10 +161,12 @@ def test_constants_of_the_wire() -> None:
         "HANDSHAKE_MAX_BYTES": frames.HANDSHAKE_MAX_BYTES,
         "MAX_DEPTH": cbor.MAX_DEPTH,
         "RUNS_MAX": messages.RUNS_MAX,
+        "MESSAGES_MAX": messages.MESSAGES_MAX,
         "KIND_MAX": messages.KIND_MAX,
         "FIRST_CONTROL": messages.FIRST_CONTROL,
         "CLOCK_TOLERANCE_SECONDS": handshake.constants.CLOCK_TOLERANCE_SECONDS,
     }
+    del expected["INSTANCE_BYTES"]  # a size: see there
     _compare({**by_name("agreed"), **by_name("recommended")}, expected)
     assert by_name("agreed").keys() & by_name("recommended").keys() == set()
 
@@ -198,7 +201,7 @@ def test_frame_types() -> None:
 
 def test_kinds() -> None:
     """Every kind of run: its number, whether it is control and whether it uses credit."""
-    others = {"FIRST_CONTROL", "KIND_MAX", "RUNS_MAX"}
+    others = {"FIRST_CONTROL", "KIND_MAX", "RUNS_MAX", "MESSAGES_MAX"}
     kinds = {
         name: value
         for name, value in public(messages, int).items()

@@ -256,9 +256,11 @@ def test_refusals(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _named(EXCHANGES))
 def test_changed_messages_do_not_open(case: dict[str, Any]) -> None:
-    """Any bit of message 1, clear fields included, matters (6.2.1, 6.3.2)."""
+    """Any bit of message 1, clear fields included, matters (4.2.3, 6.2.1, 6.3.2)."""
     frame = octets(case["messages"][0]["frame"])
-    for place in (3, 12, 20, 28, 60, len(frame) - 1):
+    with pytest.raises(spec_wire.Refused):
+        spec_wire.take_apart(frame[:3] + b"\1" + frame[4:])
+    for place in (12, 20, 28, 60, len(frame) - 1):
         changed = frame[:place] + bytes([frame[place] ^ 1]) + frame[place + 1 :]
         _, responder = _sides(case)
         taken = spec_wire.take_apart(changed)

@@ -48,8 +48,8 @@ def on_first_answer(association: "Association", session: Session, body: Body) ->
     if kind != messages.WELCOME:
         raise MalformedFrame("the first frame of a session is no welcome")
     generation, resume = _welcome(item)
-    if resume.epoch < session.epoch:
-        raise MalformedFrame("the welcome takes the smaller epoch")
+    if resume.epoch < session.epoch or generation < session.generation:
+        raise MalformedFrame("the welcome takes the smaller epoch or generation")
     session.generation = generation
     session.epoch = resume.epoch
     route = association.route_of(session)

@@ -81,7 +81,8 @@ def parse_handshake(frame: bytes | bytearray | memoryview) -> HandshakeFrame:
     """Take a handshake frame apart.
 
     Raises `MalformedFrame` for a wrong length, another version, a type that is no handshake
-    message's, a missing sender session, and a receiver session in message 1 or none in the others.
+    message's, a missing sender session, a receiver session in message 1 or none in the others,
+    flags, and the id of a psk in messages 2 and 3.
     """
     if not HANDSHAKE_HEADER_BYTES < len(frame) <= HANDSHAKE_MAX_BYTES:
         raise MalformedFrame("a handshake frame of impossible length")
@@ -92,6 +93,8 @@ def parse_handshake(frame: bytes | bytearray | memoryview) -> HandshakeFrame:
         raise MalformedFrame("not a handshake frame")
     if not sender or bool(receiver) == (kind == MESSAGE_1):
         raise MalformedFrame("session ids that do not fit the handshake message")
+    if flags or (psk_id != MESH_PSK_ID and kind != MESSAGE_1):
+        raise MalformedFrame("clear fields that mean nothing here")
     noise = bytes(frame[HANDSHAKE_HEADER_BYTES:])
     return HandshakeFrame(kind, flags, receiver, sender, psk_id, noise)
 
@@ -112,6 +115,8 @@ def parse_data_header(frame: bytes | bytearray | memoryview) -> DataHeader:
     if kind in {DATA, REFUSAL}:
         if flags or sealed_bytes < TAG_BYTES:
             raise MalformedFrame("a data frame with flags, or without a sealed body")
+        if kind == REFUSAL and counter:
+            raise MalformedFrame("a refusal under another counter than zero")
     elif kind == BULK:
         if not TAG_BYTES <= flags <= sealed_bytes - TAG_BYTES:
             raise MalformedFrame("a bulk frame without room for its array and its body")

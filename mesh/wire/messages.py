@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from mesh import constants
 from mesh.errors import MalformedFrame
 from mesh.wire import cbor
 
@@ -235,8 +236,8 @@ def _check_run(run: object, batch: int) -> None:
     kind, subject, bodies = run
     if type(kind) is not int or not 0 < kind <= KIND_MAX:
         raise MalformedFrame("a kind is a number from 1 to 255")
-    if type(subject) is not str:
-        raise MalformedFrame("a run has a text for a subject")
+    if type(subject) is not str or len(subject.encode()) > constants.SUBJECT_MAX_BYTES:
+        raise MalformedFrame("a run has a short text for a subject")
     if (kind >= FIRST_CONTROL) != (batch == 0):
         raise MalformedFrame("control rides in batch 0, and nothing else does")
     if type(bodies) is bytes:

@@ -296,8 +296,10 @@ class SecondNode:
             # 6.8.3; a fresh session has a generation from its parent.
             ((kind, _, _, items),) = body.runs
             assert kind == WELCOME
-            session.generation, epoch, following = items()[0]
+            generation, epoch, following = items()[0]
+            assert generation > self._known
             assert epoch >= self.epoch
+            session.generation = generation
             session.confirmed = True
             self._resume(epoch, following)
             self._send_control(session, PING, 1)

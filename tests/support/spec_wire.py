@@ -116,12 +116,14 @@ def take_apart(frame: bytes) -> Frame:
     if kind in MESSAGES:
         if not 28 < len(frame) <= 4096 or not number or (receiver == 0) != (kind == 1):
             raise Refused("header")
+        if flags or (kind != 1 and frame[20:28] != bytes(8)):
+            raise Refused("header")
         return Frame(kind, flags, receiver, number, frame[20:28], frame[:28], frame[28:])
     sealed = len(frame) - 20
     if kind == BULK:
         good = 16 <= flags <= sealed - 16
     else:
-        good = flags == 0 and sealed >= 16
+        good = flags == 0 and sealed >= 16 and (kind == DATA or number == 0)
     if not good:
         raise Refused("header")
     return Frame(kind, flags, receiver, number, b"", frame[:20], frame[20:])
@@ -311,7 +313,7 @@ def read_body(plaintext: bytes, bulk: bytes | None = None) -> Body:
         raise Refused("body")
     batch, acknowledged, handled, credit, *raw_runs = array
     runs = [_run(run, batch) for run in raw_runs]
-    if len(runs) > (1024 if batch else 1):
+    if len(runs) > (1024 if batch else 1) or sum(run.count for run in runs) > 4096:
         raise Refused("body")
     if bulk is not None:
         if len(runs) != 1 or runs[0].kind not in {1, 2, 3} or runs[0].count != 1:
@@ -362,6 +364,8 @@ def _run(run: object, batch: int) -> Run:
         case _:
             raise Refused("body")
     if not 1 <= made.kind <= 255 or (made.kind >= 64) != (batch == 0) or not made.count:
+        raise Refused("body")
+    if len(made.subject.encode()) > 255:
         raise Refused("body")
     if batch == 0:
         if made.count > 1:

@@ -18,24 +18,35 @@ PSK_ID = b"invite-7"
 
 @given(
     st.sampled_from(sorted(frames.HANDSHAKE_TYPES)),
-    st.integers(0, 65_535),
     SESSION,
     SESSION,
     st.binary(min_size=8, max_size=8),
     st.binary(min_size=1, max_size=100),
 )
 def test_handshake_frames_are_read_as_packed(
-    kind: int, flags: int, receiver: int, sender: int, psk_id: bytes, noise: bytes
+    kind: int, receiver: int, sender: int, psk_id: bytes, noise: bytes
 ) -> None:
     """Every field comes back, from any kind of buffer."""
-    receiver = 0 if kind == frames.MESSAGE_1 else receiver
-    frame = frames.pack_handshake(kind, receiver, sender, noise, psk_id, flags)
-    expected = HandshakeFrame(kind, flags, receiver, sender, psk_id, noise)
+    first = kind == frames.MESSAGE_1
+    receiver, psk_id = (0, psk_id) if first else (receiver, frames.MESH_PSK_ID)
+    frame = frames.pack_handshake(kind, receiver, sender, noise, psk_id)
+    expected = HandshakeFrame(kind, 0, receiver, sender, psk_id, noise)
     assert frames.parse_handshake(frame) == expected
     assert frames.parse_handshake(bytearray(frame)) == expected
     from_view = frames.parse_handshake(memoryview(frame))
     assert from_view == expected
     assert type(from_view.noise) is bytes
+
+
+@pytest.mark.parametrize(
+    ("kind", "psk_id", "flags"),
+    [(1, frames.MESH_PSK_ID, 1), (2, frames.MESH_PSK_ID, 0x8000), (2, PSK_ID, 0), (3, PSK_ID, 0)],
+)
+def test_clear_fields_without_a_meaning_are_refused(kind: int, psk_id: bytes, flags: int) -> None:
+    """So that they can be given one later which nobody of today takes for nothing."""
+    frame = frames.pack_handshake(kind, int(kind > 1), 3, b"noise", psk_id, flags)
+    with pytest.raises(MalformedFrame, match="mean nothing"):
+        frames.parse_handshake(frame)
 
 
 def test_layout_of_a_handshake_frame() -> None:
@@ -94,14 +105,22 @@ def test_another_version_is_refused(version: int) -> None:
         frames.parse_data_header(frames.DATA_HEADER.pack(version, 4, 0, 1, 2) + bytes(16))
 
 
-@pytest.mark.parametrize("kind", [frames.DATA, frames.REFUSAL])
+@pytest.mark.parametrize(("kind", "counter"), [(frames.DATA, (1 << 64) - 1), (frames.REFUSAL, 0)])
 @pytest.mark.parametrize("sealed_bytes", [16, 17, 70_000])
-def test_a_data_header_is_read(sealed_bytes: int, kind: int) -> None:
+def test_a_data_header_is_read(sealed_bytes: int, kind: int, counter: int) -> None:
     """Session and counter come back where at least a tag follows."""
-    frame = frames.DATA_HEADER.pack(VERSION, kind, 0, 7, (1 << 64) - 1) + bytes(sealed_bytes)
-    expected = frames.DataHeader(kind, 7, (1 << 64) - 1, 0)
+    frame = frames.DATA_HEADER.pack(VERSION, kind, 0, 7, counter) + bytes(sealed_bytes)
+    expected = frames.DataHeader(kind, 7, counter, 0)
     assert frames.parse_data_header(frame) == expected
     assert frames.parse_data_header(memoryview(frame)) == expected
+
+
+def test_a_refusal_has_no_counter() -> None:
+    """It is sealed under counter 0: another number in its place would mean nothing."""
+    with pytest.raises(MalformedFrame, match="counter"):
+        frames.parse_data_header(
+            frames.DATA_HEADER.pack(VERSION, frames.REFUSAL, 0, 7, 1) + bytes(16)
+        )
 
 
 @pytest.mark.parametrize(("array", "body"), [(16, 16), (100, 16), (16, 100), (65_535, 1000)])

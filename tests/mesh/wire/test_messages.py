@@ -224,6 +224,8 @@ def test_control_is_decoded_at_once() -> None:
         [TELL, b"a", [b"1"]],
         [TELL, None, [b"1"]],
         [TELL, 1, [b"1"]],
+        [TELL, "x" * 256, [b"1"]],
+        [TELL, "ü" * 128, [b"1"]],
         [TELL, "a", []],
         [TELL, "a", None],
         [TELL, "a", {"a": 1}],
