@@ -167,25 +167,6 @@ def test_after_a_day_identities_are_proved_again(met):
     assert met.to_bob.sessions.current.chain_began > 1000.0 + 24 * 3600 - 60
 
 
-@pytest.mark.parametrize("day", [600.0, pytest.param(24 * 3600.0, marks=pytest.mark.slow)])
-def test_static_keys_rotate_over_three_days_without_a_gap(met, bodies, monkeypatch, day):
-    """Messages flow all the time; the X25519 keys are different ones in the end, without a gap."""
-    monkeypatch.setattr(constants, "SESSION_CHAIN_SECONDS", day)
-    monkeypatch.setattr("mesh.engine.context.STATIC_KEY_SECONDS", day)
-    used, sent = set(), []
-    for number in range(100):
-        sent.append(b"%d" % number)
-        met.world.send(met.alice, met.bob, "s", sent[-1])
-        used.add(met.to_bob.sessions.current.established.remote_static)
-        met.world.run(3 * day / 100)
-        assert bodies(met.bob)[-1] == sent[-1]
-    assert bodies(met.bob) == sent
-    assert 3 <= len(used) <= 4
-    assert not met.alice.saw(events.PresenceChanged)
-    assert not met.alice.saw(events.DeliveryEnded)
-    assert max(met.counts("handshakes.unanswered")) == 0
-
-
 def test_frames_ask_for_renewal_too(pair, monkeypatch):
     """Long before the counter's end."""
     monkeypatch.setattr(constants, "REKEY_AFTER_FRAMES", 50)
