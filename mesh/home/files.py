@@ -4,6 +4,7 @@ Every problem is an `InvalidConfiguration` that names the file, says what is wro
 command mends it, that command. No function here changes a file that it complains about.
 """
 
+import errno
 import os
 import re
 import shlex
@@ -27,6 +28,16 @@ _OPEN_FLAGS: int = (
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_BINARY", 0)
 )
+_MAKE_ROOM = "; make room on that disk and try again"
+_MAKE_WRITABLE = "; make its folder writable for this user, or choose another"
+_REMEDIES = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EACCES: _MAKE_WRITABLE,
+    errno.EPERM: _MAKE_WRITABLE,
+    errno.EROFS: _MAKE_WRITABLE,
+    errno.ENOENT: "; is its folder there?",
+}
 
 
 class Signature(NamedTuple):
@@ -132,6 +143,7 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
     except OSError as error:
         raise InvalidConfiguration(
             f"cannot write {path}: {_reason(error)}; what was there before is untouched"
+            f"{_REMEDIES.get(error.errno or 0, '')}"
         ) from error
     finally:
         with suppress(OSError):
