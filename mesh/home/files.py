@@ -12,7 +12,7 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from mesh.errors import InvalidConfiguration
 
@@ -89,8 +89,10 @@ def open_private(path: Path, flags: int) -> int:
         if not stat.S_ISREG(found.st_mode):
             raise _not_a_file(path)
         _check_owner_and_mode(path, found, FILE_MODE)
-    except BaseException:
+    except BaseException as error:
         os.close(descriptor)
+        if isinstance(error, OSError):
+            raise unusable("look at", path, error) from error
         raise
     return descriptor
 
@@ -106,7 +108,7 @@ def read_private(path: Path, *, limit_bytes: int) -> PrivateFile | None:
     except FileNotFoundError:
         return None
     try:
-        with os.fdopen(descriptor, "rb") as file:
+        with _file_of(descriptor) as file:
             found = os.fstat(descriptor)  # before reading: a later edit must differ from it
             data = file.read(limit_bytes + 1)
     except OSError as error:
@@ -166,6 +168,14 @@ def remove_temporary_files(folder: Path) -> None:
 def unusable(what: str, path: Path, error: OSError) -> InvalidConfiguration:
     """The error for an operation that the operating system refused."""
     return InvalidConfiguration(f"cannot {what} {path}: {_reason(error)}")
+
+
+def _file_of(descriptor: int) -> BinaryIO:
+    try:
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _write_new_file(path: Path, data: bytes) -> None:
