@@ -19,6 +19,8 @@ Tests without a file stand here; "attacks" is `test_authentication_attacks`, "en
       the same inside a session           both       test_our_static_key_begins_no_fresh_...
     impersonation by the mesh secret      both       test_the_mesh_secret_makes_nobody_...
     impersonation by the peer's static    both       attacks: test_a_stolen_static_key_alone_...
+                                                     test_a_proof_for_another_exchange_...
+                                                     test_bobs_words_through_...
     reflection of each own message        both       test_no_message_of_ours_comes_back_...
     ourselves                             both       attacks: test_ourselves_..., test_our_own_...
     downgrade of the prologue             both       test_another_prologue_...
@@ -28,6 +30,7 @@ Tests without a file stand here; "attacks" is `test_authentication_attacks`, "en
     low-order keys in any message         both       test_a_low_order_key_...
 """
 
+import dataclasses
 import itertools
 
 import pytest
@@ -109,6 +112,24 @@ def test_a_payload_lifted_whole_proves_nothing(side, liar, honest):
     assert (said.reason, said.peer_id) == (Reason.BAD_PROOF, None)
 
 
+def test_a_proof_for_another_exchange_proves_nothing_even_through_the_same_key(liar, honest):
+    """Bob signed it, for this role, peer and key, and the thief holds the key: only h differs."""
+    insider = Insider(liar, BOB.static_private)
+
+    def lie(_h):
+        return insider.payload(BOB.identity, BOB.delegation, b"h" * 32, addressee(liar))
+
+    said = refusal(honest(), insider, lie)
+    assert (said.reason, said.peer_id) == (Reason.BAD_PROOF, None)
+
+
+def test_bobs_words_through_bobs_stolen_key_prove_nothing(side, liar, honest):
+    """What bob told mallory, repeated to alice by mallory, who has also stolen his static key."""
+    lifted = said_to_mallory(side, liar)
+    said = refusal(honest(), Insider(liar, BOB.static_private), lambda h: lifted)
+    assert (said.reason, said.peer_id) == (Reason.BAD_PROOF, None)
+
+
 @pytest.mark.parametrize("what", ["missing", "null", "empty", "cut", "long", "zero", "text"])
 def test_a_proof_that_is_not_whole_proves_nothing(liar, honest, what):
     """Without a signature of 64 bytes nobody is named; with 64 others the proof is bad."""
@@ -164,8 +185,9 @@ def test_a_proof_by_another_identity_proves_nothing(liar, honest):
 class Relay:
     """Mallory, between alice (initiator) and bob; she knows the psk and has keys of her own.
 
-    What she does with each message: `forward` it, `change` one bit, `replace` it by her own in an
-    exchange of her own with that side, or `replay` that of an earlier exchange of the two.
+    What she does with each message: `forward` it; `change` one bit; `replay` that of an earlier
+    exchange of the two; `replace` it by her own, in an exchange of her own with either side; or
+    `lift`: the same, but what she says in it is what the other side has just said to her.
     """
 
     def __init__(self, side, earlier):
@@ -173,44 +195,51 @@ class Relay:
         self._to_alice = Insider(b"responder", MALLORY.static_private)
         self._to_bob = Insider(b"initiator", MALLORY.static_private)
         self._earlier = earlier
+        self._heard = b""
 
     def carry(self, actions):
         """The three messages, each treated as its action says; whoever minds gives up."""
         try:
-            message = self.alice.message_1()
-            self._to_alice.noise.read_message(message)
+            message = self._listen(self._to_alice, self.alice.message_1())
             self.bob.read_message_1(self._treat(0, actions[0], message, self._own_1))
-            message = self.bob.message_2()
-            if actions[0] == "replace":
-                self._to_bob.noise.read_message(message)
+            message = self._listen(self._to_bob, self.bob.message_2())
             self.alice.read_message_2(self._treat(1, actions[1], message, self._own_2), NOON)
-            message = self.alice.message_3()
+            message = self._listen(self._to_alice, self.alice.message_3())
             self.bob.read_message_3(self._treat(2, actions[2], message, self._own_3), NOON)
         except HandshakeError:
             pass
 
+    def _listen(self, leg, message):
+        """What was said to mallory herself she reads; the rest she only holds."""
+        try:
+            self._heard = leg.noise.read_message(message)
+        except HandshakeError:
+            self._heard = b""
+        return message
+
     def _treat(self, number, action, message, own):
-        if action == "replace":
-            return own()
+        if action in {"replace", "lift"}:
+            return own(self._heard if action == "lift" else b"")
         if action == "replay":
             return self._earlier[number]
         if action == "change":
             return message[:-1] + bytes((message[-1] ^ 1,))
         return message
 
-    def _own_1(self):
+    def _own_1(self, _heard=b""):
         return self._to_bob.noise.write_message()
 
-    def _own_2(self):
-        return self._write(self._to_alice, UNKNOWN_ID)
+    def _own_2(self, heard=b""):
+        return self._write(self._to_alice, UNKNOWN_ID, heard)
 
-    def _own_3(self):
-        return self._write(self._to_bob, BOB.identity.id)
+    def _own_3(self, heard=b""):
+        return self._write(self._to_bob, BOB.identity.id, heard)
 
     @staticmethod
-    def _write(leg, peer_id):
+    def _write(leg, peer_id, heard):
         def said(h):
-            return CODEC.dumps(leg.payload(MALLORY.identity, MALLORY.delegation, h, peer_id))
+            honest = leg.payload(MALLORY.identity, MALLORY.delegation, h, peer_id)
+            return heard or CODEC.dumps(honest)
 
         return leg.noise.write_message(said)
 
@@ -248,7 +277,7 @@ def earlier_exchange(side):
     return messages
 
 
-ACTIONS = ("forward", "change", "replace", "replay")
+ACTIONS = ("forward", "change", "replay", "replace", "lift")
 
 
 @pytest.mark.parametrize("actions", list(itertools.product(ACTIONS, repeat=3)), ids="-".join)
@@ -275,7 +304,7 @@ def test_the_relay_may_speak_for_herself(side):
     relay = Relay(side, earlier_exchange(side))
     relay.alice.message_1()
     relay.bob.read_message_1(relay._own_1())
-    relay._to_bob.noise.read_message(relay.bob.message_2())
+    relay._listen(relay._to_bob, relay.bob.message_2())
     assert relay.bob.read_message_3(relay._own_3(), NOON).peer_id == MALLORY.identity.id
 
 
@@ -321,23 +350,26 @@ def test_the_mesh_secret_makes_nobody_a_peer(side, liar, honest):
     assert (said.reason, said.peer_id) == (Reason.BAD_PROOF, None)
 
 
-def test_our_static_key_begins_no_fresh_exchange(established, side, seeded):
-    """Inside a session the thief lacks the session's own secret, in either role."""
-    ours, _ = established
-    initiator, responder = side(Initiator, MALLORY), side(Responder, BOB)
-    run(initiator, responder)
-    stolen = responder.established
-    forged = FreshInitiator(stolen, session_id=5, random_bytes=seeded("f")).message_1()
-    alice = FreshResponder(ours, session_id=6, random_bytes=seeded("g"))
+def test_our_static_key_begins_no_fresh_exchange(established, seeded):
+    """Inside a session the thief of both static keys still lacks the session's own secret."""
+    ours, theirs = established
+    stolen = dataclasses.replace(theirs, split_keys=(bytes(32), bytes(32)))
+    thief = FreshInitiator(stolen, session_id=5, random_bytes=seeded("f"))
     with pytest.raises(DecryptionFailed):
-        alice.read_message_1(forged)
-    alice = FreshInitiator(ours, session_id=7, random_bytes=seeded("h"))
-    with pytest.raises(DecryptionFailed):
-        FreshResponder(stolen, session_id=8, random_bytes=seeded("i")).read_message_1(
-            alice.message_1()
+        FreshResponder(ours, session_id=6, random_bytes=seeded("g")).read_message_1(
+            thief.message_1()
         )
-    with pytest.raises((DecryptionFailed, MalformedMessage)):
-        alice.read_message_2(forged)
+    alice = FreshInitiator(ours, session_id=7, random_bytes=seeded("h"))
+    asked = alice.message_1()
+    with pytest.raises(DecryptionFailed):
+        FreshResponder(stolen, session_id=8, random_bytes=seeded("i")).read_message_1(asked)
+    guessed = dataclasses.replace(ours, split_keys=stolen.split_keys)
+    blind = FreshResponder(stolen, session_id=9, random_bytes=seeded("j"))
+    blind.read_message_1(
+        FreshInitiator(guessed, session_id=5, random_bytes=seeded("k")).message_1()
+    )
+    with pytest.raises(DecryptionFailed):
+        alice.read_message_2(blind.message_2())
 
 
 # -- our own messages

@@ -108,6 +108,19 @@ def test_every_frame_of_a_rekey_may_come_twice_and_late(pair, kinds, bodies):
     assert begun <= renewed[0] + 1
 
 
+def test_a_repeated_first_message_makes_no_second_session(met):
+    """However often it comes, the peer has one heir to the session, and gives one answer."""
+    ours, theirs = met.to_bob, met.to_alice
+    ours.renewal._begin(ours.sessions.current, met.world.elapsed)
+    ours.sending.control(ours.sessions.current, messages.FRESH_1, ours.renewal._message_1)
+    ours.sending.control(ours.sessions.current, messages.FRESH_1, ours.renewal._message_1)
+    met.world.collect(met.alice)
+    met.world.run(0.1)
+    assert len(ours.sessions.by_id) == len(theirs.sessions.by_id) == 2
+    assert met.counts("sessions.renewed") == (1, 1)
+    assert met.same_session()
+
+
 def test_fresh_exchanges_may_cross(pair, bodies):
     """Both begin at once; both sessions are made, both sides choose the same, nothing is lost."""
     both = pair(latency=0.05).meet()
