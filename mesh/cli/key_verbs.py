@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from mesh.cli.failures import Exit, Failure
-from mesh.cli.home_verbs import ask_passphrase, configured_passphrase
+from mesh.cli.home_verbs import PASSPHRASE_VARIABLE, ask_passphrase, configured_passphrase
 from mesh.cli.invocation import Invocation, VerbGroup, shared_options, verb
 from mesh.errors import InvalidConfiguration
 from mesh.home import keys
@@ -79,7 +79,9 @@ def passphrase(invocation: Invocation, remove: bool) -> None:
     elif configured is not None and not was_sealed:
         new = configured
     else:
-        new = ask_passphrase("New passphrase", confirm=True, instead="do it in a terminal")
+        # The variable holds the old passphrase of a sealed file, so it cannot name the new one.
+        instead = "do it in a terminal" if was_sealed else f"set {PASSPHRASE_VARIABLE}"
+        new = ask_passphrase("New passphrase", confirm=True, instead=instead)
     changed = was_sealed or new is not None
     if changed:
         with _writing(path):

@@ -226,6 +226,9 @@ class TestPassphrase:
         assert result.exit_code == 2
         assert "do it in a terminal" in result.stderr
         assert sealed.read_bytes() == before
+        assert run("keys", "passphrase", "--remove").exit_code == 0
+        monkeypatch.delenv("MESH_PASSPHRASE")
+        assert "set MESH_PASSPHRASE" in run("keys", "passphrase").stderr
 
     def test_a_node_that_runs_goes_on(self, run: Run, sealed: Path, home: Path) -> None:
         """The home's lock is its own; the file changes under it, which it has read already."""
