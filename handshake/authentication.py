@@ -40,13 +40,13 @@ from handshake.payload import (
 )
 from handshake.primitives import (
     SHA256,
-    HoldsSecret,
     derive_key,
     ed25519_verify,
     length_prefixed,
     require_length,
     x25519_public,
 )
+from handshake.secret import HoldsSecret, Secret
 
 __all__ = [
     "RESERVED_TERMS",
@@ -74,14 +74,16 @@ def mesh_psk(mesh_id: bytes, mesh_secret: bytes | None) -> bytes:
     `mesh_secret` is 32 random bytes or None for an open mesh, whose psk anybody who guesses the
     name can compute. Raises InvalidKey for another length.
     """
+    if mesh_secret is not None:
+        mesh_secret = Secret.of(mesh_secret)
     require_length("a mesh id", mesh_id, MESH_ID_BYTES)
     if mesh_secret is None:
         return derive_key(mesh_id, LABEL_MESH_PSK)
     require_length("a mesh secret", mesh_secret, MESH_SECRET_BYTES)
-    return derive_key(mesh_id + mesh_secret, LABEL_MESH_PSK)
+    return derive_key(Secret(mesh_id + mesh_secret), LABEL_MESH_PSK)
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False, init=False)
 class Credentials(HoldsSecret):
     """What a node proves itself with: its identity and a static X25519 key delegated by it.
 
@@ -89,12 +91,16 @@ class Credentials(HoldsSecret):
     """
 
     identity: Identity
-    static_private: bytes
+    static_private: Secret
     delegation: Delegation
 
-    def __post_init__(self) -> None:
-        if x25519_public(self.static_private) != self.delegation.static_key:
+    def __init__(self, identity: Identity, static_private: bytes, delegation: Delegation) -> None:
+        static_private = Secret.of(static_private)
+        if x25519_public(static_private) != delegation.static_key:
             raise InvalidKey("the delegation is for another static key")
+        object.__setattr__(self, "identity", identity)
+        object.__setattr__(self, "static_private", static_private)
+        object.__setattr__(self, "delegation", delegation)
 
     @property
     def static_keys(self) -> KeyPair:
@@ -144,6 +150,7 @@ class _Side(HoldsSecret):
         codec: Codec,
         random_bytes: Callable[[int], bytes],
     ) -> None:
+        psk = Secret.of(psk)
         require_length("a mesh id", mesh_id, MESH_ID_BYTES)
         check_terms(terms)
         self._credentials = credentials

@@ -6,25 +6,33 @@ counters instead; this one serves the handshake and in-order transports.
 
 from typing import Self
 
-from handshake.constants import KEY_BYTES, REKEY_COUNTER
-from handshake.errors import NonceExhausted
-from handshake.primitives import Aead, HoldsSecret
+from handshake.constants import KEY_BYTES, MAX_MESSAGE_BYTES, REKEY_COUNTER, TAG_BYTES
+from handshake.errors import InvalidPayload, MalformedMessage, NonceExhausted
+from handshake.primitives import Aead, require_length
+from handshake.secret import HoldsSecret, Secret
 
 
 class CipherState(HoldsSecret):
-    """A key, or none yet, and its counter; `key` has 32 bytes."""
+    """A key, or none yet, and its counter; `key` has 32 bytes.
 
-    __slots__ = ("_aead", "_counter", "_suite")
+    The AEAD is made when it is first used: a handshake mixes keys that never seal anything.
+    """
+
+    __slots__ = ("_aead", "_counter", "_key", "_suite")
 
     def __init__(self, suite: str, key: bytes | None = None) -> None:
+        key = None if key is None else Secret.of(key)
         self._suite = suite
-        self._aead: Aead | None = None if key is None else Aead(suite, key)
+        self._aead: Aead | None = None
+        self._key: Secret | None = None
         self._counter = 0
+        if key is not None:
+            self.initialize_key(key)
 
     @property
     def has_key(self) -> bool:
         """Whether there is a key; without one, plaintext passes as it is."""
-        return self._aead is not None
+        return self._key is not None
 
     @property
     def counter(self) -> int:
@@ -37,28 +45,37 @@ class CipherState(HoldsSecret):
 
     def initialize_key(self, key: bytes) -> None:
         """Take another key and start at counter zero."""
-        self._aead = Aead(self._suite, key)
+        key = Secret.of(key)
+        require_length("a cipher's key", key, KEY_BYTES)
+        self._key = key
+        self._aead = None
         self._counter = 0
 
     def encrypt_with_ad(self, ad: bytes, plaintext: bytes) -> bytes:
         """Seal `plaintext` with `ad` beside it; the counter moves by one.
 
-        Raises NonceExhausted when the counter has reached 2^64 - 1, which is reserved.
+        Raises NonceExhausted when the counter has reached 2^64 - 1, which is reserved, and
+        InvalidPayload when the result would be longer than 65,535 bytes (section 3).
         """
-        if self._aead is None:
+        if self._key is None:
             return plaintext
-        sealed = self._aead.seal(self._next_counter(), ad, plaintext)
+        if len(plaintext) > MAX_MESSAGE_BYTES - TAG_BYTES:
+            raise InvalidPayload(f"a Noise message has at most {MAX_MESSAGE_BYTES} bytes")
+        sealed = self._ready(self._key).seal(self._next_counter(), ad, plaintext)
         self._counter += 1
         return sealed
 
     def decrypt_with_ad(self, ad: bytes, ciphertext: bytes) -> bytes:
         """Open `ciphertext`; the counter moves by one only when it opened.
 
-        Raises DecryptionFailed, after which nothing has changed, or NonceExhausted.
+        Raises DecryptionFailed, MalformedMessage for more than 65,535 bytes, or NonceExhausted;
+        nothing has changed then.
         """
-        if self._aead is None:
+        if self._key is None:
             return ciphertext
-        opened = self._aead.open(self._next_counter(), ad, ciphertext)
+        if len(ciphertext) > MAX_MESSAGE_BYTES:
+            raise MalformedMessage(f"a Noise message has at most {MAX_MESSAGE_BYTES} bytes")
+        opened = self._ready(self._key).open(self._next_counter(), ad, ciphertext)
         self._counter += 1
         return opened
 
@@ -67,16 +84,23 @@ class CipherState(HoldsSecret):
 
         Without a key nothing happens.
         """
-        if self._aead is not None:
-            key = self._aead.seal(REKEY_COUNTER, b"", bytes(KEY_BYTES))[:KEY_BYTES]
-            self._aead = Aead(self._suite, key)
+        if self._key is not None:
+            sealed = Secret(self._ready(self._key).seal(REKEY_COUNTER, b"", bytes(KEY_BYTES)))
+            self._key = Secret(sealed[:KEY_BYTES])
+            self._aead = None
 
     def duplicate(self) -> Self:
         """A second state at the same place: only one of the two may seal from here on."""
         other = type(self)(self._suite)
+        other._key = self._key
         other._aead = self._aead
         other._counter = self._counter
         return other
+
+    def _ready(self, key: Secret) -> Aead:
+        if self._aead is None:
+            self._aead = Aead(self._suite, key)
+        return self._aead
 
     def _next_counter(self) -> int:
         if self._counter >= REKEY_COUNTER:

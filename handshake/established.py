@@ -17,7 +17,8 @@ from handshake.constants import (
 )
 from handshake.errors import InvalidPayload, InvalidProtocolName, WrongTurn
 from handshake.identity import NodeId
-from handshake.primitives import HoldsSecret, derive_key, length_prefixed
+from handshake.primitives import derive_key, length_prefixed
+from handshake.secret import HoldsSecret, Secret
 
 _T = TypeVar("_T")
 
@@ -37,6 +38,11 @@ class Established(HoldsSecret):
     local_session_id: int
     remote_session_id: int
     split_keys: tuple[bytes, bytes]
+
+    def __post_init__(self) -> None:
+        first, second = self.split_keys
+        object.__setattr__(self, "split_keys", (Secret.of(first), Secret.of(second)))
+        object.__setattr__(self, "local_static_private", Secret.of(self.local_static_private))
 
     def traffic_keys(self, suite: str) -> tuple[bytes, bytes]:
         """Our 32-byte send and receive keys for "ChaChaPoly" or "AESGCM".
@@ -60,7 +66,7 @@ class Established(HoldsSecret):
     def export(self) -> bytes:
         """The 32-byte psk of a fresh exchange inside this session, the same on both sides."""
         return derive_key(
-            b"".join(self.split_keys), length_prefixed(LABEL_EXPORT, self.handshake_hash)
+            Secret(b"".join(self.split_keys)), length_prefixed(LABEL_EXPORT, self.handshake_hash)
         )
 
 

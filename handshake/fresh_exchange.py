@@ -10,7 +10,8 @@ from handshake.constants import FRESH_PROTOCOL, LABEL_FRESH, SESSION_ID_BYTES
 from handshake.errors import MalformedMessage
 from handshake.established import Established, check_session_id, finished
 from handshake.handshake_state import HandshakeState
-from handshake.primitives import HoldsSecret, length_prefixed
+from handshake.primitives import length_prefixed
+from handshake.secret import HoldsSecret
 
 
 class _FreshSide(HoldsSecret):

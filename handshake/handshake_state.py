@@ -11,39 +11,43 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from handshake.cipher_state import CipherState
-from handshake.constants import DHLEN, MAX_MESSAGE_BYTES, PSK_BYTES, TAG_BYTES
+from handshake.constants import DHLEN, MAX_MESSAGE_BYTES, PSK_BYTES, REKEY_COUNTER, TAG_BYTES
 from handshake.errors import InvalidKey, InvalidPayload, MalformedMessage, WrongTurn
 from handshake.patterns import Tokens, parse_protocol_name
 from handshake.primitives import (
-    HoldsSecret,
     check_x25519_public,
     require_length,
     x25519,
     x25519_public,
 )
+from handshake.secret import HoldsSecret, Secret
 from handshake.symmetric_state import SymmetricState
 
 T = TypeVar("T")
 Payload = bytes | Callable[[bytes], bytes]
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False, init=False)
 class KeyPair(HoldsSecret):
     """An X25519 key pair, 32 bytes each; raises InvalidKey for other lengths.
 
     Made from both halves, it spares computing the public one; they must belong together.
     """
 
-    private: bytes
+    private: Secret
     public: bytes
 
-    def __post_init__(self) -> None:
-        require_length("an X25519 private key", self.private, DHLEN)
-        require_length("an X25519 public key", self.public, DHLEN)
+    def __init__(self, private: bytes, public: bytes) -> None:
+        private = Secret.of(private)
+        require_length("an X25519 private key", private, DHLEN)
+        require_length("an X25519 public key", public, DHLEN)
+        object.__setattr__(self, "private", private)
+        object.__setattr__(self, "public", public)
 
     @classmethod
     def of(cls, private: bytes) -> Self:
         """The pair of a private key; raises InvalidKey unless it has 32 bytes."""
+        private = Secret.of(private)
         return cls(private, x25519_public(private))
 
 
@@ -107,12 +111,14 @@ class HandshakeState(HoldsSecret):
         psks: Sequence[bytes] = (),
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        # First of all, so that no error on the way shows a key in its traceback.
+        s, e, psks = _hidden(s), None if e is None else Secret.of(e), tuple(map(Secret.of, psks))
         self._protocol = parse_protocol_name(protocol_name)
         self._pattern = self._protocol.pattern
         self._initiator = initiator
         self._random_bytes = random_bytes
-        self._psks = tuple(psks)
-        self._s = s if s is None or isinstance(s, KeyPair) else KeyPair.of(s)
+        self._psks = psks
+        self._s = KeyPair.of(s) if isinstance(s, Secret) else s
         self._was_split = False
         ephemeral = None if e is None else KeyPair.of(e)
         symmetric = SymmetricState(self._protocol)
@@ -122,6 +128,9 @@ class HandshakeState(HoldsSecret):
         self._mix_pre_messages()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_progress"):
+            # A traceback shows the object of a construction that failed, too.
+            return super().__repr__()
         role = "initiator" if self._initiator else "responder"
         number = self._progress.message_number
         return f"<HandshakeState {self._protocol.name} {role} before message {number}>"
@@ -215,17 +224,20 @@ class HandshakeState(HoldsSecret):
     def split(self) -> tuple[CipherState, CipherState]:
         """The transport ciphers: initiator to responder, responder to initiator.
 
-        Once only: a second pair would start at the same counters. After a one-way pattern the
-        second cipher must not be used (section 7.4). Raises WrongTurn before the handshake
-        finished or the second time.
+        Once only: a second pair would start at the same counters. After a one-way pattern nobody
+        may use the second cipher (section 7.4), so it comes used up: it raises NonceExhausted.
+        Raises WrongTurn before the handshake finished or the second time.
         """
         self._require_finished()
         if self._was_split:
             raise WrongTurn("the handshake was split already")
         self._was_split = True
-        return self._progress.symmetric.split()
+        first, second = self._progress.symmetric.split()
+        if self._pattern.one_way:
+            second.set_nonce(REKEY_COUNTER)
+        return first, second
 
-    def export_split_keys(self) -> tuple[bytes, bytes]:
+    def export_split_keys(self) -> tuple[Secret, Secret]:
         """The raw keys of `split`, in its order: secrets, to derive other keys from and drop.
 
         Raises WrongTurn before the handshake finished.
@@ -238,9 +250,7 @@ class HandshakeState(HoldsSecret):
         ours, theirs = pattern.initiator_knows, pattern.responder_knows
         if not self._initiator:
             ours, theirs = theirs, ours
-        first = 0 if self._initiator else 1
-        sent = [token for tokens in pattern.messages[first::2] for token in tokens]
-        if ("s" in ours or "s" in sent) != (self._s is not None):
+        if pattern.uses_static[0 if self._initiator else 1] != (self._s is not None):
             raise InvalidKey("our static key is given exactly where the pattern uses it")
         if ("s" in theirs) != (progress.rs is not None):
             raise InvalidKey("the peer's static key is given exactly where it is known beforehand")
@@ -258,6 +268,9 @@ class HandshakeState(HoldsSecret):
 
     def _mix_pre_messages(self) -> None:
         """Both sides mix the keys known beforehand, the initiator's first (section 5.3)."""
+        tokens = self._pattern.initiator_knows + self._pattern.responder_knows
+        if not tokens:
+            return
         progress = self._progress
         e = None if progress.e is None else progress.e.public
         s = None if self._s is None else self._s.public
@@ -266,7 +279,6 @@ class HandshakeState(HoldsSecret):
         of_initiator, of_responder = (ours, theirs) if self._initiator else (theirs, ours)
         known = [of_initiator[token] for token in self._pattern.initiator_knows]
         known += [of_responder[token] for token in self._pattern.responder_knows]
-        tokens = self._pattern.initiator_knows + self._pattern.responder_knows
         for token, public in zip(tokens, known, strict=True):
             self._mix_public(progress, token, _present(public))
 
@@ -287,7 +299,7 @@ class HandshakeState(HoldsSecret):
     def _write_token(self, draft: _Progress, token: str) -> bytes:
         if token == "e":
             if draft.e is None:
-                draft.e = KeyPair.of(self._random_bytes(DHLEN))
+                draft.e = KeyPair.of(Secret.of(self._random_bytes(DHLEN)))
             self._mix_public(draft, token, draft.e.public)
             return draft.e.public
         if token == "s":
@@ -349,6 +361,10 @@ class HandshakeState(HoldsSecret):
         ours = _present(draft.e if letters[0] == "e" else self._s)
         theirs = _present(draft.re if letters[1] == "e" else draft.rs)
         draft.symmetric.mix_key(x25519(ours.private, theirs))
+
+
+def _hidden(s: bytes | KeyPair | None) -> Secret | KeyPair | None:
+    return s if s is None or isinstance(s, KeyPair) else Secret.of(s)
 
 
 def _present(value: T | None) -> T:

@@ -28,7 +28,8 @@ from handshake.constants import (
     Reason,
 )
 from handshake.errors import InvalidKey, Refused
-from handshake.primitives import HoldsSecret, length_prefixed, require_length
+from handshake.primitives import SigningKey, length_prefixed, require_length
+from handshake.secret import HoldsSecret, Secret
 
 
 class NodeId(bytes):
@@ -133,15 +134,16 @@ class Delegation:
 class Identity(HoldsSecret):
     """The long-lived secret of a node. `seed` has 32 random bytes; raises InvalidKey otherwise."""
 
-    __slots__ = ("_id", "_seed")
+    __slots__ = ("_id", "_key")
 
     def __init__(self, seed: bytes) -> None:
-        require_length("an identity's seed", seed, SEED_BYTES)
-        self._seed = seed
-        self._id = NodeId(primitives.ed25519_public(seed))
+        seed = Secret.of(seed)
+        self._key = SigningKey(seed)
+        self._id = NodeId(self._key.public)
 
     def __repr__(self) -> str:
-        return f"<Identity {self._id}>"
+        # A traceback shows the object of a construction that failed, too.
+        return f"<Identity {self._id}>" if hasattr(self, "_id") else super().__repr__()
 
     @property
     def id(self) -> NodeId:
@@ -151,11 +153,11 @@ class Identity(HoldsSecret):
     @classmethod
     def generate(cls, random_bytes: Callable[[int], bytes]) -> Self:
         """A new identity from `random_bytes(32)`."""
-        return cls(random_bytes(SEED_BYTES))
+        return cls(Secret.of(random_bytes(SEED_BYTES)))
 
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature of `message`, which must begin with a label of its purpose."""
-        return primitives.ed25519_sign(self._seed, message)
+        return self._key.sign(message)
 
     def delegate(
         self, static_public: bytes, not_before: int, not_after: int, mesh_id: bytes
@@ -172,9 +174,9 @@ class Identity(HoldsSecret):
         text = _delegation_text(static_public, not_before, not_after, mesh_id)
         return Delegation(static_public, not_before, not_after, self.sign(text))
 
-    def export_seed(self) -> bytes:
+    def export_seed(self) -> Secret:
         """The secret itself. Whoever reads it is this node for ever: for sealed key files only."""
-        return self._seed
+        return self._key.seed
 
 
 def _is_second(value: object) -> bool:

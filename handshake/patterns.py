@@ -6,7 +6,7 @@ initiator and responder in turn.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from handshake import primitives
@@ -30,16 +30,27 @@ class Pattern:
     `responder_knows` those of the responder (the pre-messages, section 7.1).
     """
 
-    @property
-    def psk_count(self) -> int:
-        """How many pre-shared keys the messages use."""
-        return sum(tokens.count("psk") for tokens in self.messages)
+    psk_count: int = field(init=False)
+    """How many pre-shared keys the messages use."""
+
+    uses_static: tuple[bool, bool] = field(init=False)
+    """Whether the initiator and the responder have a static key of their own."""
+
+    def __post_init__(self) -> None:
+        psk_count = sum(tokens.count("psk") for tokens in self.messages)
+        known = (self.initiator_knows, self.responder_knows)
+        uses_static = tuple(
+            any("s" in tokens for tokens in (known[role], *self.messages[role::2]))
+            for role in (0, 1)
+        )
+        object.__setattr__(self, "psk_count", psk_count)
+        object.__setattr__(self, "uses_static", uses_static)
 
     @property
     def one_way(self) -> bool:
         """Whether only the initiator ever speaks (section 7.4).
 
-        For users of this library: whoever splits such a handshake must not use the second cipher.
+        The second cipher of its `split` is used up from the beginning.
         """
         return len(self.messages) == 1
 
@@ -52,6 +63,15 @@ class Protocol:
     pattern: Pattern
     suite: str
     hash: Hash
+
+    first_hash: bytes = field(init=False)
+    """h and ck before anything was mixed in: the name, padded or hashed (section 5.2)."""
+
+    def __post_init__(self) -> None:
+        name = self.name.encode("ascii")
+        short = len(name) <= self.hash.HASHLEN
+        first_hash = name.ljust(self.hash.HASHLEN, b"\0") if short else self.hash.hash(name)
+        object.__setattr__(self, "first_hash", first_hash)
 
 
 _HASHES = {

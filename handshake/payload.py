@@ -51,7 +51,7 @@ def read_payload(codec: Codec, payload: bytes) -> Said:
         value = codec.loads(payload)
     except ValueError:
         raise Refused(Reason.MALFORMED, None, "the payload is not canonical CBOR") from None
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, dict) or not set(map(type, value)) <= {str}:
         raise Refused(Reason.MALFORMED, None, "the payload is not a map of text keys")
     try:
         peer_id = NodeId(_bytes_of(value, "id", ID_BYTES))
@@ -85,5 +85,5 @@ def proof_text(role: bytes, payload_hash: bytes, static_key: bytes, peer_id: byt
 
 def check_terms(terms: Mapping[str, object]) -> None:
     """Raise InvalidPayload for terms of ours that could not be told from the exchange's own."""
-    if any(not isinstance(key, str) or key in RESERVED_TERMS for key in terms):
+    if not set(map(type, terms)) <= {str} or not RESERVED_TERMS.isdisjoint(terms):
         raise InvalidPayload("terms have text keys other than those of the exchange itself")

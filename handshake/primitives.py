@@ -12,7 +12,8 @@ import hmac
 import struct
 import unicodedata
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from functools import lru_cache
+from typing import Protocol
 
 import nacl.bindings as sodium
 from cryptography.exceptions import InvalidTag
@@ -31,8 +32,12 @@ from handshake.constants import (
     TAG_BYTES,
 )
 from handshake.errors import DecryptionFailed, InvalidKey, InvalidProtocolName, NonceExhausted
+from handshake.secret import HoldsSecret, Secret
 
 Buffer = bytes | bytearray | memoryview
+
+# The check of a point costs as much as a signature, and peers come back: some 200 bytes each.
+_POINTS_REMEMBERED = 4096
 
 _FIELD_PRIME = 2**255 - 19
 _U_MASK = 2**255 - 1
@@ -49,18 +54,6 @@ _LOW_ORDER_U = frozenset(
 )
 
 
-class HoldsSecret:
-    """Base of everything that holds a secret: it prints its type alone and is never pickled."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} holds a secret: it is not pickled or copied")
-
-
 def require_length(what: str, value: bytes, length: int) -> None:
     """Raise InvalidKey unless `value` is exactly `length` bytes."""
     if not isinstance(value, bytes) or len(value) != length:
@@ -69,7 +62,7 @@ def require_length(what: str, value: bytes, length: int) -> None:
 
 def length_prefixed(*parts: bytes) -> bytes:
     """Join `parts`, each behind its length in 4 big-endian bytes: no two lists join alike."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
 
 
 def check_x25519_public(public: bytes) -> None:
@@ -80,41 +73,56 @@ def check_x25519_public(public: bytes) -> None:
         raise InvalidKey("an X25519 public key of low order")
 
 
-def x25519(private: bytes, public: bytes) -> bytes:
+def x25519(private: bytes, public: bytes) -> Secret:
     """The 32-byte shared secret of a private and a public key (RFC 7748).
 
     Raises InvalidKey for a wrong length and for a low-order public key, whose result would be
     zero (Noise, section 12.1, permits the check).
     """
+    private = Secret.of(private)
     require_length("an X25519 private key", private, DHLEN)
     require_length("an X25519 public key", public, DHLEN)
     try:
-        return sodium.crypto_scalarmult(private, public)
+        return Secret(sodium.crypto_scalarmult(private, public))
     except SodiumError:
         raise InvalidKey("an X25519 public key of low order") from None
 
 
 def x25519_public(private: bytes) -> bytes:
     """The public key of a 32-byte private key; any 32 bytes are one."""
+    private = Secret.of(private)
     require_length("an X25519 private key", private, DHLEN)
     return sodium.crypto_scalarmult_base(private)
 
 
+class SigningKey(HoldsSecret):
+    """An Ed25519 key pair (RFC 8032, section 5.1.5), worked out once from its 32-byte seed.
+
+    Both halves come from the seed and never from a caller: signing under a public key that is not
+    the seed's own gives the seed away. Raises InvalidKey for a seed of another length.
+    """
+
+    __slots__ = ("_expanded", "public", "seed")
+
+    def __init__(self, seed: bytes) -> None:
+        self.seed = seed = Secret.of(seed)
+        require_length("an Ed25519 seed", seed, SEED_BYTES)
+        self.public, expanded = sodium.crypto_sign_seed_keypair(seed)
+        self._expanded = Secret(expanded)
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte signature of `message`."""
+        return sodium.crypto_sign(message, self._expanded)[:SIGNATURE_BYTES]
+
+
 def ed25519_public(seed: bytes) -> bytes:
-    """The 32-byte public key of a 32-byte seed (RFC 8032, section 5.1.5)."""
-    require_length("an Ed25519 seed", seed, SEED_BYTES)
-    return sodium.crypto_sign_seed_keypair(seed)[0]
+    """The 32-byte public key of a 32-byte seed."""
+    return SigningKey(seed).public
 
 
 def ed25519_sign(seed: bytes, message: bytes) -> bytes:
-    """The 64-byte signature of `message`.
-
-    The public key is computed anew rather than taken from a caller: signing under a public key
-    that is not the seed's own gives the seed away.
-    """
-    require_length("an Ed25519 seed", seed, SEED_BYTES)
-    secret = sodium.crypto_sign_seed_keypair(seed)[1]
-    return sodium.crypto_sign(message, secret)[:SIGNATURE_BYTES]
+    """The 64-byte signature of `message`; who signs often keeps a `SigningKey`."""
+    return SigningKey(seed).sign(message)
 
 
 def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -135,8 +143,13 @@ def check_ed25519_public(key: bytes) -> None:
     one identity has one node id.
     """
     require_length("an Ed25519 public key", key, ID_BYTES)
-    if not sodium.crypto_core_ed25519_is_valid_point(bytes(key)):
+    if not _is_valid_point(bytes(key)):
         raise InvalidKey("an Ed25519 public key that nobody may use")
+
+
+@lru_cache(maxsize=_POINTS_REMEMBERED)
+def _is_valid_point(key: bytes) -> bool:
+    return sodium.crypto_core_ed25519_is_valid_point(key)
 
 
 class _Digest(Protocol):
@@ -173,29 +186,34 @@ BLAKE2s = Hash("blake2s", hashlib.blake2s)
 BLAKE2b = Hash("blake2b", hashlib.blake2b)
 
 
-def hkdf(chaining_key: bytes, ikm: bytes, outputs: int, function: Hash) -> tuple[bytes, ...]:
-    """Noise's HKDF (section 4.3): `outputs` keys of HASHLEN bytes each."""
-    secret = function.hmac(chaining_key, ikm)
-    keys: list[bytes] = []
-    last = b""
-    for number in range(1, outputs + 1):
-        last = function.hmac(secret, last + bytes((number,)))
-        keys.append(last)
-    return tuple(keys)
+def hkdf(chaining_key: bytes, ikm: bytes, outputs: int, function: Hash) -> tuple[Secret, ...]:
+    """Noise's HKDF (section 4.3): `outputs` keys of HASHLEN bytes each, two or three."""
+    name = function.name
+    secret = Secret(hmac.digest(chaining_key, ikm, name))
+    first = Secret(hmac.digest(secret, b"\1", name))
+    second = Secret(hmac.digest(secret, first + b"\2", name))
+    if outputs == 2:
+        return first, second
+    return first, second, Secret(hmac.digest(secret, second + b"\3", name))
 
 
-def derive_key(secret: bytes, info: bytes, length: int = KEY_BYTES) -> bytes:
+def derive_key(secret: bytes, info: bytes, length: int = KEY_BYTES) -> Secret:
     """`length` bytes (at most 8,160) of HKDF-SHA256 over `secret` without salt (RFC 5869)."""
+    secret = Secret.of(secret)
     if not 0 < length <= 255 * SHA256.HASHLEN:
         raise InvalidKey("a derived key must have 1 to 8,160 bytes")
-    extracted = SHA256.hmac(bytes(SHA256.HASHLEN), secret)
-    output = last = b""
+    extracted = Secret(SHA256.hmac(bytes(SHA256.HASHLEN), secret))
+    output = last = Secret()
     number = 1
     while len(output) < length:
-        last = SHA256.hmac(extracted, last + info + bytes((number,)))
-        output += last
+        last = Secret(SHA256.hmac(extracted, last + info + bytes((number,))))
+        output = Secret(output + last)
         number += 1
-    return output[:length]
+    return Secret(output[:length])
+
+
+_LITTLE_ENDIAN_NONCE = struct.Struct("<4xQ").pack
+_BIG_ENDIAN_NONCE = struct.Struct(">4xQ").pack
 
 
 class Aead(HoldsSecret):
@@ -209,14 +227,15 @@ class Aead(HoldsSecret):
     __slots__ = ("_decrypt", "_encrypt", "_encrypt_into", "_nonce")
 
     def __init__(self, suite: str, key: bytes) -> None:
+        key = Secret.of(key)
         require_length("an AEAD key", key, KEY_BYTES)
         cipher: AESGCM | ChaCha20Poly1305
         if suite == "ChaChaPoly":
             cipher = ChaCha20Poly1305(key)
-            self._nonce = struct.Struct("<4xQ").pack
+            self._nonce = _LITTLE_ENDIAN_NONCE
         elif suite == "AESGCM":
             cipher = AESGCM(key)
-            self._nonce = struct.Struct(">4xQ").pack
+            self._nonce = _BIG_ENDIAN_NONCE
         else:
             raise InvalidProtocolName(f"no cipher suite of the name {suite!r}")
         self._encrypt = cipher.encrypt
@@ -261,19 +280,26 @@ class Aead(HoldsSecret):
             raise NonceExhausted("the counter is outside 64 bits") from None
 
 
-def passphrase_key(passphrase: str | bytes, salt: bytes, ops: int, mem: int) -> bytes:
+def passphrase_key(passphrase: str | bytes, salt: bytes, ops: int, mem: int) -> Secret:
     """A 32-byte key from a passphrase by Argon2id (RFC 9106), as libsodium computes it.
 
     Text is taken in Unicode's NFC form as UTF-8, so that keyboards agree. `salt` has 16 bytes,
     `ops` counts passes, `mem` is bytes of memory. Raises InvalidKey for numbers that libsodium
-    refuses.
+    refuses, and for text that UTF-8 cannot hold.
     """
-    require_length("a salt", salt, PASSPHRASE_SALT_BYTES)
     if isinstance(passphrase, str):
-        passphrase = unicodedata.normalize("NFC", passphrase).encode()
+        try:
+            passphrase = unicodedata.normalize("NFC", passphrase).encode()
+        except UnicodeEncodeError:
+            del passphrase
+            raise InvalidKey("a passphrase holds half a character") from None
+    passphrase = Secret.of(passphrase)
+    require_length("a salt", salt, PASSPHRASE_SALT_BYTES)
     try:
-        return sodium.crypto_pwhash_alg(
-            KEY_BYTES, passphrase, salt, ops, mem, sodium.crypto_pwhash_ALG_ARGON2ID13
+        return Secret(
+            sodium.crypto_pwhash_alg(
+                KEY_BYTES, passphrase, salt, ops, mem, sodium.crypto_pwhash_ALG_ARGON2ID13
+            )
         )
     except CryptoError as error:
         raise InvalidKey("Argon2id refuses these limits") from error
@@ -284,18 +310,20 @@ def secret_box_seal(key: bytes, plaintext: bytes, nonce: bytes) -> bytes:
 
     The 24-byte nonce is random and used once under a key. Raises InvalidKey for a wrong length.
     """
+    key, plaintext = Secret.of(key), Secret.of(plaintext)
     require_length("a secret box's key", key, KEY_BYTES)
     require_length("a secret box's nonce", nonce, SECRET_BOX_NONCE_BYTES)
     return nonce + sodium.crypto_secretbox(plaintext, nonce, key)
 
 
-def secret_box_open(key: bytes, sealed: bytes) -> bytes:
+def secret_box_open(key: bytes, sealed: bytes) -> Secret:
     """What `secret_box_seal` sealed; raises DecryptionFailed whatever is wrong with it."""
+    key = Secret.of(key)
     require_length("a secret box's key", key, KEY_BYTES)
     if len(sealed) < SECRET_BOX_NONCE_BYTES + TAG_BYTES:
         raise DecryptionFailed("it does not open")
     nonce, box = sealed[:SECRET_BOX_NONCE_BYTES], sealed[SECRET_BOX_NONCE_BYTES:]
     try:
-        return sodium.crypto_secretbox_open(box, nonce, key)
+        return Secret(sodium.crypto_secretbox_open(box, nonce, key))
     except CryptoError:
         raise DecryptionFailed("it does not open") from None

@@ -8,7 +8,8 @@ from typing import Self
 from handshake.cipher_state import CipherState
 from handshake.constants import KEY_BYTES
 from handshake.patterns import Protocol
-from handshake.primitives import HoldsSecret, hkdf
+from handshake.primitives import hkdf
+from handshake.secret import HoldsSecret, Secret
 
 
 class SymmetricState(HoldsSecret):
@@ -19,10 +20,8 @@ class SymmetricState(HoldsSecret):
     def __init__(self, protocol: Protocol) -> None:
         self._hash = protocol.hash
         self._suite = protocol.suite
-        name = protocol.name.encode("ascii")
-        short = len(name) <= self._hash.HASHLEN
-        self._h = name.ljust(self._hash.HASHLEN, b"\0") if short else self._hash.hash(name)
-        self._chaining_key = self._h
+        self._h = protocol.first_hash
+        self._chaining_key = Secret(self._h)
         self._cipher = CipherState(protocol.suite)
 
     @property
@@ -69,10 +68,10 @@ class SymmetricState(HoldsSecret):
         first, second = self.export_split_keys()
         return CipherState(self._suite, first), CipherState(self._suite, second)
 
-    def export_split_keys(self) -> tuple[bytes, bytes]:
+    def export_split_keys(self) -> tuple[Secret, Secret]:
         """The raw 32-byte keys that `split` would use, in its order: secrets, to derive from."""
         first, second = hkdf(self._chaining_key, b"", 2, self._hash)
-        return first[:KEY_BYTES], second[:KEY_BYTES]
+        return Secret(first[:KEY_BYTES]), Secret(second[:KEY_BYTES])
 
     def duplicate(self) -> Self:
         """A second state at the same place, to try something on."""

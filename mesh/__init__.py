@@ -42,12 +42,14 @@ if TYPE_CHECKING:
     from mesh.model import Peer
     from mesh.node import Node
     from mesh.runtime.receipts import Receipt
+    from mesh.trust.policy import TrustEntry
 
 _HOMES = {
     "Node": "mesh.node",
     "NodeId": "handshake.identity",
     "Peer": "mesh.model",
     "Receipt": "mesh.runtime.receipts",
+    "TrustEntry": "mesh.trust.policy",
 }
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "PeerRestarted",
     "PeerUnreachable",
     "Receipt",
+    "TrustEntry",
     "UnknownPeer",
     "WrongPeer",
 ]

@@ -7,6 +7,8 @@ relations between them.
 from typing import Final
 
 VERSION: Final = 1
+# An instance is one run of a node, named by so many random bytes.
+INSTANCE_BYTES: Final = 16
 
 # Sessions: renewed by a fresh exchange while traffic flows, and never kept longer than the stop.
 REKEY_AFTER_SECONDS: Final = 120.0

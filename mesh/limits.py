@@ -28,6 +28,9 @@ RETIRED_DELIVERIES_PER_PEER: Final = 2
 CALLS_PER_PEER: Final = 65_536
 # Strangers remembered for `mesh peers`, with the command that would trust them.
 STRANGERS_REMEMBERED: Final = 64
+# Peers that were trusted once, of whose deliveries an epoch is remembered: one of them may hold on
+# to a delivery that is over here, and be trusted again.
+FORGOTTEN_REMEMBERED: Final = 1024
 
 STATIC_KEY_SECONDS: Final = 24 * 3600.0
 DELEGATION_SECONDS: Final = 48 * 3600.0

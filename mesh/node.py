@@ -12,7 +12,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from handshake.errors import InvalidKey
 from handshake.identity import Identity, NodeId
 from mesh.counters import Counters
 from mesh.delivery.outgoing import Outgoing
@@ -22,7 +21,7 @@ from mesh.home.configuration import Configuration
 from mesh.home.home import Home
 from mesh.limits import BULK_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.model import Peer
-from mesh.runtime.handlers import Handlers, check_subject
+from mesh.runtime.handlers import Handlers, check_failure_listener, check_subject
 from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.postbox import BYTES_LIKE
 from mesh.runtime.receipts import Receipt
@@ -84,7 +83,12 @@ class Node:
         return self._handlers.serve(subject)
 
     def on_failure(self, function: Callable[[Peer, DeliveryFailed], None]) -> Any:
-        """Decorator: called with (peer, error) for a failed message whose receipt nobody awaits."""
+        """Decorator: called with (peer, error) for a failed message whose receipt nobody awaits.
+
+        A plain function, called in the loop: it must not take long. Raises InvalidConfiguration
+        for an `async def`, a generator, or a function of another shape.
+        """
+        check_failure_listener(function)
         self._on_failure = function
         if self._running is not None:
             self._running.dispatch.on_failure = function
@@ -104,8 +108,9 @@ class Node:
         self._home.acquire()
         try:
             if self._identity is None or self._home.key_file is not None:
+                hidden = self._configuration.passphrase
                 self._identity = keys.load_or_create(
-                    self._home.key_file, passphrase=self._configuration.passphrase
+                    self._home.key_file, passphrase=None if hidden is None else hidden.reveal()
                 )
             self._trust.load()
             self._counters.clear()
@@ -314,12 +319,15 @@ class Node:
         return await self._mailbox(peer).call(subject, body, timeout)
 
     def _mailbox(self, peer: AnyPeer) -> Mailbox:
-        running = self._live
-        peer_id = self._find(peer)
-        mailbox = running.dispatch.mailboxes.get(peer_id)
+        dispatch = self._live.dispatch
+        try:
+            return dispatch.named[peer]
+        except (KeyError, TypeError):
+            peer_id = self._find(peer)
+        mailbox = dispatch.mailboxes.get(peer_id)
         if mailbox is None:
             raise PeerUnreachable(
-                f"no session with {running.dispatch.peer(peer_id)}: connect to it or wait_for it"
+                f"no session with {dispatch.peer(peer_id)}: connect to it or wait_for it"
             )
         return mailbox
 
@@ -327,11 +335,6 @@ class Node:
         """The id that a peer, id, id's text or petname stands for. Raises UnknownPeer."""
         if isinstance(peer, Peer):
             return peer.id
-        if isinstance(peer, NodeId):
-            return peer
-        if not isinstance(peer, str):
+        if not isinstance(peer, NodeId | str):
             raise UnknownPeer(f"a peer is named by Peer, id or text, not by {type(peer).__name__}")
-        try:
-            return NodeId.parse(peer)
-        except InvalidKey:
-            return self._policy.find(peer)
+        return self._policy.resolve(peer)

@@ -1,4 +1,7 @@
-"""The command `mesh`: verbs for people, over everything else. Only here is click imported."""
+"""The command `mesh`: verbs for people. Only here is click imported.
+
+May touch every room; asks a running node through its control socket wherever that will do.
+"""
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import json
 from typing import BinaryIO
 
 from mesh.cli.failures import Exit, Failure, on_one_line
-from mesh.io.control_socket import LINE_MAX_BYTES
+from mesh.io.control_lines import LINE_MAX_BYTES
 from mesh.io.json_values import to_json
 
 STDIN = "-"

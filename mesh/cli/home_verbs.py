@@ -1,6 +1,5 @@
 """Verbs about a home alone, for which no node need run: `init` and `id`."""
 
-import json
 import os
 import platform
 import sys
@@ -13,24 +12,11 @@ from mesh.cli.failures import Exit, Failure
 from mesh.cli.invocation import Invocation, verb
 from mesh.errors import InvalidConfiguration
 from mesh.home import keys
-from mesh.home.configuration import FILE_NAME, Configuration
+from mesh.home.configuration import FILE_NAME, Configuration, template
 from mesh.home.files import write_private
 from mesh.home.home import APPLICATION, Home
 
 PASSPHRASE_VARIABLE = "MESH_PASSPHRASE"
-
-_CONFIGURATION = """\
-# What this node is called and does. Every key, with its default: docs/reference/configuration.md
-# Each may be given as a variable too: listen as MESH_LISTEN.
-
-name = {name}
-
-# Where to listen; without it any free port of this machine, another one at each start.
-# listen = ["tcp://0.0.0.0:7447"]
-
-# Peers to dial: mesh trust allow ID, and its own node must trust this one.
-# connect = ["ID@tcp://192.168.1.20:7447"]
-"""
 
 
 def add_to(group: click.Group) -> None:
@@ -89,8 +75,7 @@ def make(home: Home, name: str | None, passphrase: str | None) -> tuple[NodeId, 
         name = Configuration.load(home.path, os.environ).name
     else:
         name = Configuration(name=name).name if name is not None else usual_name(home.path)
-        text = _CONFIGURATION.format(name=json.dumps(name, ensure_ascii=False))
-        write_private(file, text.encode(), replace=False)
+        write_private(file, template(name).encode(), replace=False)
     return keys.create(home.key_file, passphrase=passphrase).id, name
 
 
@@ -107,7 +92,8 @@ def usual_name(path: Path) -> str:
 
 def configured_passphrase(home: Home) -> str | None:
     """The passphrase of MESH_PASSPHRASE or config.toml, as a node of this home would take it."""
-    return Configuration.load(home.path, os.environ).passphrase
+    hidden = Configuration.load(home.path, os.environ).passphrase
+    return None if hidden is None else hidden.reveal()
 
 
 def ask_passphrase(

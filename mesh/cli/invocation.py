@@ -19,6 +19,7 @@ from mesh.io.control_socket import ask
 F = TypeVar("F", bound=Callable[..., Any])
 
 ANSWER_SECONDS = 10.0
+Seconds = click.FloatRange(min=0, max=86_400, min_open=True)
 
 
 @dataclass
@@ -56,7 +57,11 @@ class Invocation:
                     # A node that is just closing, or a stale socket: the next place may know.
                     logging.getLogger("noisemesh").debug("%s", error)
         where = home.path or "a home in memory"
-        raise NodeClosed(f"no node is running on {where}; start one with: {self.command('up')}")
+        refused = home.control_refusals()
+        elsewhere = f" (not looked into: {'; '.join(refused)})" if refused else ""
+        raise NodeClosed(
+            f"no node is running on {where}; start one with: {self.command('up')}{elsewhere}"
+        )
 
     def show(self, value: object, text: str) -> None:
         """Print a result on standard output: the value as JSON if asked for, else the text."""

@@ -8,14 +8,12 @@ import click
 
 from mesh.cli.bodies import read_body, reply_text
 from mesh.cli.failures import Exit, Failure
-from mesh.cli.invocation import Invocation, verb
+from mesh.cli.invocation import Invocation, Seconds, verb
 
 SEND_SECONDS = 10.0
 PING_SECONDS = 5.0
 # What the node may take beside the time that was asked for.
 GRACE_SECONDS = 10.0
-
-Seconds = click.FloatRange(min=0, max=86_400, min_open=True)
 
 _BODY_HELP = """\
 BODY is JSON if it parses as JSON, else text; none is null, "-" reads standard input. One that
@@ -169,8 +167,12 @@ def _whence(address: str) -> str:
 
 
 def _presence(peer: dict[str, Any]) -> str:
-    presence = str(peer["presence"])
-    return f"{presence}, refuses this node: {peer['refusal']}" if peer["refusal"] else presence
+    said = [str(peer["presence"])]
+    if peer["silent_seconds"] is not None and peer["silent_seconds"] >= 1:
+        said.append(f"last heard {_duration(peer['silent_seconds'])} ago")
+    if peer["refusal"]:
+        said.append(f"refuses this node: {peer['refusal']}")
+    return ", ".join(said)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""`mesh up`: a node in the foreground, until it is told to stop."""
+"""`mesh up`: a node in the foreground, until it is told to stop. `mesh stop` tells it."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import click
 from mesh.cli.bodies import shown
 from mesh.cli.failures import Exit, Failure
 from mesh.cli.home_verbs import ask_passphrase, configured_passphrase, make
-from mesh.cli.invocation import Invocation, verb
+from mesh.cli.invocation import Invocation, Seconds, verb
 from mesh.errors import HomeInUse
 from mesh.home import keys
 from mesh.home.home import Home
@@ -25,14 +26,16 @@ from mesh.model import Peer
 if TYPE_CHECKING:
     from mesh.node import Node
 
+STOP_SECONDS = 10.0
 # Another command may have the home's lock for a moment.
 _PATIENCE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.05
 
 
 def add_to(group: click.Group) -> None:
-    """Give the group this verb."""
+    """Give the group these verbs."""
     verb(group)(up)
+    verb(group)(stop)
 
 
 @click.option("--name", help="What the node calls itself.")
@@ -71,6 +74,37 @@ def up(
         passphrase=_passphrase(home),
     )
     asyncio.run(_run(node, _Voice(invocation), printed, echoed))
+
+
+@click.option(
+    "--timeout", type=Seconds, default=STOP_SECONDS, help="Seconds to wait for it; 10 by default."
+)
+def stop(invocation: Invocation, timeout: float) -> None:
+    """End the node that runs on this home, and wait until it has ended.
+
+    It delivers what is queued and says goodbye, within its close_timeout_seconds. A node inside a
+    program that does more than run it is ended by that program: denied.
+    """
+    stopped = invocation.ask("stop")
+    give_up_at = time.monotonic() + timeout
+    while not _is_free(invocation.home):
+        if time.monotonic() >= give_up_at:
+            raise Failure(
+                Exit.TIMEOUT,
+                "StillClosing",
+                f"process {stopped['process']} has not ended its node within {timeout:g} s; "
+                "it was told to",
+            )
+        time.sleep(_AGAIN_SECONDS)
+    invocation.show(stopped, f"process {stopped['process']} has ended its node")
+
+
+def _is_free(home: Home) -> bool:
+    try:
+        with home:
+            return True
+    except HomeInUse:
+        return False
 
 
 def _prepare(home: Home, name: str | None) -> str | None:

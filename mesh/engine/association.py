@@ -1,7 +1,7 @@
 """Everything this node has with one peer: sessions, routes, delivery, deadlines.
 
 Inbound half first (`on_frame` and what it calls), then sessions and deliveries, routes, and time
-(`advance`). Control runs are answered in `control`, renewals in `renewal`; what is sent leaves
+(`advance`). Control runs are answered in `control_runs`, renewals in `renewal`; what is sent leaves
 through `sending`.
 """
 
@@ -14,7 +14,7 @@ from mesh import constants
 from mesh.delivery.delivery import Delivery
 from mesh.delivery.incoming import Incoming
 from mesh.delivery.outgoing import Outgoing
-from mesh.engine import control, events
+from mesh.engine import control_runs, events
 from mesh.engine.context import Context
 from mesh.engine.liveness import Liveness
 from mesh.engine.renewal import Renewal
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 class Association:
     """One peer, from the first proof of its identity until it is forgotten.
 
-    `limits`: what its first handshake said of its window and messages.
+    `limits`: what its first handshake said of its window and messages. `memory`: the epochs of
+    deliveries with it that are over.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Association:
         context: Context,
         directory: "Directory",
         limits: Limits,
+        memory: Memory,
     ) -> None:
         self.peer_id = peer_id
         self.context = context
@@ -64,8 +66,13 @@ class Association:
         self._candidates: dict[tuple[bytes, int], Delivery] = {}
         self.limits = limits
         self.directory = directory
-        self._memory = Memory()
+        self.memory = memory
         self._handshake_retry: Repeat | None = None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there is a session or a delivery."""
+        return bool(self.sessions.by_id) or self.delivery is not None
 
     # -- inbound
 
@@ -85,7 +92,7 @@ class Association:
         now = self.context.now.elapsed
         self.liveness.on_received(now)
         if session.awaits_welcome:
-            control.on_first_answer(self, session, body)
+            control_runs.on_first_answer(self, session, body)
             self.context.agenda.at(now, self)
             return
         if session.state is State.UNCONFIRMED and not self.confirm(session):
@@ -120,7 +127,7 @@ class Association:
             self._on_head(delivery, body)
         for kind, _subject, items in body.runs:
             for item in items:
-                control.on_item(self, session, kind, item, route)
+                control_runs.on_item(self, session, kind, item, route)
 
     def _on_head(self, delivery: Delivery, body: Body) -> None:
         """Acknowledgements and credit; cheap when nothing is new."""
@@ -168,7 +175,7 @@ class Association:
         delivery = self.delivery
         if delivery is not None and delivery.peer_instance == instance:
             return Resume(delivery.epoch, delivery.incoming.next)
-        return Resume(self._memory.epoch_for(instance), 1)
+        return Resume(self.memory.epoch_for(instance), 1)
 
     def add_session(self, session: Session) -> None:
         """A new session, unconfirmed."""
@@ -313,7 +320,7 @@ class Association:
 
     def on_refused(self, reason: Reason) -> None:
         """The peer has proved itself and refuses us: what was still under way to it fails."""
-        if self.delivery is None and not self.sessions.by_id:
+        if not self.in_use:
             return
         self.context.events.append(events.PeerClosed(self.peer_id, reason))
         self.end_delivery(f"the peer refuses this node: {reason.value}")
@@ -349,7 +356,7 @@ class Association:
         if delivery is None:
             return
         self.sending.stop()
-        self._memory.forget(delivery)
+        self.memory.forget(delivery)
         failed = delivery.outgoing.fail_all(surely=surely)
         self.context.events.append(events.DeliveryEnded(delivery, failed, reason, restarted))
 

@@ -1,14 +1,37 @@
 """Who is who: peers by id, sessions by the id that frames carry."""
 
+from math import inf
+
 from handshake.constants import Reason
 from handshake.identity import NodeId
+from mesh import constants
 from mesh.engine import events
 from mesh.engine.association import Association
 from mesh.engine.context import Context
 from mesh.engine.handshaking import Handshaking
+from mesh.engine.resume import Memory
 from mesh.engine.terms import Limits
+from mesh.limits import FORGOTTEN_REMEMBERED
 from mesh.model import Route
 from mesh.session.session import Session
+from mesh.trust.policy import Decision
+
+
+class _Leaving:
+    """A peer that is not trusted any more, until what there was with it is forgotten.
+
+    Its one deadline is set with the agenda by whoever makes it.
+    """
+
+    def __init__(self, directory: "Directory", peer_id: NodeId) -> None:
+        self.scheduled = inf
+        self._directory = directory
+        self._peer_id = peer_id
+
+    def advance(self, _now: float) -> float:
+        """It is time to forget it."""
+        self._directory.left(self, self._peer_id)
+        return inf
 
 
 class Directory:
@@ -19,12 +42,17 @@ class Directory:
         self.associations: dict[NodeId, Association] = {}
         self.sessions: dict[int, tuple[Association, Session]] = {}
         self.handshaking = Handshaking(context, self)
+        self._leaving: dict[NodeId, _Leaving] = {}
+        self._memories: dict[NodeId, Memory] = {}
 
     def association(self, peer_id: NodeId, limits: Limits) -> Association:
         """The association with a trusted peer, made when it is new; `limits` as it just said."""
         association = self.associations.get(peer_id)
         if association is None:
-            association = Association(peer_id, self.context, self, limits)
+            memory = self._memories.pop(peer_id, None)
+            if memory is None:
+                memory = Memory()
+            association = Association(peer_id, self.context, self, limits, memory)
             self.associations[peer_id] = association
         association.limits = limits
         return association
@@ -75,3 +103,39 @@ class Directory:
         association.context.events.append(events.PeerClosed(association.peer_id, reason))
         association.end_delivery(f"closed here: {reason.value}")
         association.end_all_sessions()
+
+    # -- peers that come and go
+
+    def trust_changed(self) -> None:
+        """Peers that are not allowed any more are told and dropped, and forgotten in a while."""
+        context = self.context
+        for peer_id, association in self.associations.items():
+            decision = context.policy.decide(peer_id)
+            if decision is Decision.ALLOWED:
+                self._leaving.pop(peer_id, None)
+                continue
+            if association.in_use:
+                denied = decision is Decision.DENIED
+                self.drop(association, Reason.REVOKED if denied else Reason.NOT_TRUSTED)
+            if peer_id not in self._leaving:
+                leaving = self._leaving[peer_id] = _Leaving(self, peer_id)
+                context.agenda.at(context.now.elapsed + constants.DELIVERY_KEPT_SECONDS, leaving)
+
+    def left(self, leaving: _Leaving, peer_id: NodeId) -> None:
+        """The time of a peer that left is over, unless it has come back meanwhile."""
+        if self._leaving.get(peer_id) is leaving:
+            del self._leaving[peer_id]
+            self.forget(peer_id)
+
+    def forget(self, peer_id: NodeId) -> None:
+        """Keep of this peer only which epochs are behind us; not while it is trusted or in use."""
+        association = self.associations.get(peer_id)
+        if association is None or association.in_use:
+            return
+        if self.context.policy.decide(peer_id) is Decision.ALLOWED:
+            return
+        del self.associations[peer_id]
+        if len(association.memory):
+            self._memories[peer_id] = association.memory
+        if len(self._memories) > FORGOTTEN_REMEMBERED:
+            del self._memories[next(iter(self._memories))]

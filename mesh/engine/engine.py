@@ -31,7 +31,7 @@ from mesh.engine.events import Event
 from mesh.engine.settings import Settings
 from mesh.errors import MalformedFrame
 from mesh.model import Now, Origin, Route, Transmit
-from mesh.trust.policy import Decision, Policy
+from mesh.trust.policy import Policy
 from mesh.wire import frames
 
 
@@ -149,14 +149,12 @@ class Engine:
         return None if association is None else association.ping()
 
     def trust_changed(self, now: Now) -> None:
-        """The policy has changed: peers that are not allowed any more are told and dropped."""
+        """The policy has changed: peers that are not allowed any more are told and dropped.
+
+        What there was with them is forgotten after ten minutes, as a silent peer's delivery is.
+        """
         self._context.now = now
-        for association in self._directory.associations.values():
-            decision = self._context.policy.decide(association.peer_id)
-            known = association.sessions.by_id or association.delivery is not None
-            if decision is not Decision.ALLOWED and known:
-                denied = decision is Decision.DENIED
-                self._directory.drop(association, Reason.REVOKED if denied else Reason.NOT_TRUSTED)
+        self._directory.trust_changed()
 
     def close(self, now: Now) -> list[NodeId]:
         """Say goodbye to everybody; whose answer (`PeerClosed`) is worth waiting for."""

@@ -199,6 +199,7 @@ class Handshaking:
             loads(frames.open_refusal(Aead(terms.COMMON_SUITE, receive_key), frame))
         )
         self._end(half_open)
+        self.context.counters[f"handshakes.refused_by_peer.{reason.name.lower()}"] += 1
         found = self._directory.sessions.get(session.local_id)
         if found is not None:
             found[0].end_session(session, Trigger.CLOSED)

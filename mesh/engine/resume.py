@@ -27,6 +27,9 @@ class Memory:
     def __init__(self) -> None:
         self._epochs: dict[bytes, int] = {}
 
+    def __len__(self) -> int:
+        return len(self._epochs)
+
     def epoch_for(self, instance: bytes) -> int:
         """The epoch of a new delivery with this instance."""
         return self._epochs.get(instance, 0)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from handshake.authentication import mesh_id, mesh_psk
+from handshake.secret import Secret
 from mesh import constants
 
 
@@ -23,6 +24,10 @@ class Settings:
     max_message_bytes: int = 2 * 1024 * 1024
     rekey_after_seconds: float = constants.REKEY_AFTER_SECONDS
     max_peers: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.mesh_secret is not None:
+            object.__setattr__(self, "mesh_secret", Secret.of(self.mesh_secret))
 
     @property
     def mesh_id(self) -> bytes:

@@ -12,7 +12,6 @@ from mesh.engine.settings import Settings
 
 PREFERRED_SUITE = "AESGCM"
 COMMON_SUITE = "ChaChaPoly"
-INSTANCE_BYTES = 16
 FIRST_MEETING = Resume(0, 1)
 _LARGEST = 1 << 62
 
@@ -58,7 +57,10 @@ def read(peer_id: NodeId, terms: dict[str, object], *, at_the_end: bool) -> Term
             "versions": [*versions],
             "suites": [*suites],
             "limits": {"window": int(window), "message": int(message)},
-        } if len(instance) == INSTANCE_BYTES and constants.WINDOW_MIN_BYTES <= window < _LARGEST:
+        } if (
+            len(instance) == constants.INSTANCE_BYTES
+            and constants.WINDOW_MIN_BYTES <= window < _LARGEST
+        ):
             pass
         case _:
             raise Refused(Reason.MALFORMED, peer_id, "not the terms that this wire knows")

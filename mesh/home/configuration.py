@@ -7,12 +7,15 @@ default. Unknown keys are refused, and no error or `repr` shows a secret.
 
 import dataclasses
 import difflib
+import json
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from handshake.secret import Secret, SecretText
 from mesh.constants import WINDOW_MIN_BYTES, WINDOW_RESERVE_BYTES
 from mesh.errors import InvalidConfiguration
 from mesh.home.files import read_private
@@ -27,6 +30,13 @@ FILE_MAX_BYTES = 1 << 20
 # A wish this close to a field's name is a slip of the pen; anything else may be somebody else's.
 _ALIKE = 0.8
 _SHOWN_CHARACTERS = 80
+_LINE_CHARACTERS = 100
+_TEMPLATE_HEAD = (
+    "What this node is called and does. Every key is here with its default; take the # away to set "
+    "one. Each may be given as a variable too, which wins over this file: listen as MESH_LISTEN. "
+    'Between machines, one has listen = ["tcp://0.0.0.0:7447"], the other '
+    'connect = ["ID@tcp://192.168.1.20:7447"], and each trusts the other: mesh trust allow ID.'
+)
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -65,7 +75,8 @@ class Configuration:
     """Everything that can be set about a node; every object of this class is valid.
 
     Raises `InvalidConfiguration` for a value outside its range. Endpoints may be given as one
-    text or a list, a mesh secret as bytes or text; the fields hold tuples and bytes.
+    text or a list, a mesh secret as bytes or text, a passphrase as text; the fields hold tuples,
+    and secrets in types that do not print.
     """
 
     name: str = _setting(
@@ -80,10 +91,10 @@ class Configuration:
     mesh: str = _setting(
         Text(1, 255, in_bytes=True), "default", "The mesh; nodes of different meshes never meet."
     )
-    mesh_secret: bytes | None = _setting(
+    mesh_secret: Secret | None = _setting(
         Key(), None, "Random bytes that all nodes of the mesh share; strangers meet silence."
     )
-    passphrase: str | None = _setting(
+    passphrase: SecretText | None = _setting(
         Passphrase(), None, "Opens the identity's key file, or seals a new one."
     )
     rekey_after_seconds: float = _setting(
@@ -170,6 +181,36 @@ def reference_table() -> str:
         for setting in SETTINGS
     ]
     return "\n".join(heading + rows) + "\n"
+
+
+def template(name: str) -> str:
+    """A new `config.toml`: this name, and every other field as a comment with its default."""
+    parts = ["\n".join(_commented(_TEMPLATE_HEAD))]
+    for setting in SETTINGS:
+        allowed = setting.kind.allowed.replace("`", "")
+        lines = _commented(f"{setting.help} {setting.kind.shape.capitalize()}: {allowed}.")
+        if setting.name == "name":
+            lines.append(f"name = {_as_toml(name)}")
+        else:
+            lines.append(f"# {setting.name} = {_as_toml(setting.default)}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _commented(text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _LINE_CHARACTERS,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _as_toml(value: object) -> str:
+    """Of the values that defaults and names have: JSON spells them as TOML does."""
+    return '"..."' if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _read(setting: Setting, given: _Given) -> Any:

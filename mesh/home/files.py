@@ -58,16 +58,33 @@ class PrivateFile(NamedTuple):
 def prepare_folder(folder: Path) -> None:
     """Make `folder` (and what is missing above it) if need be, and check that it is private.
 
-    Raises `InvalidConfiguration` when it cannot be made, is no folder, belongs to somebody else
-    or is open to others.
+    Raises `InvalidConfiguration` when it cannot be made, and as `check_folder`.
     """
+    if folder.is_symlink():
+        raise _is_link(folder)
     try:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        found = folder.stat()
     except FileExistsError:
         raise InvalidConfiguration(f"{folder} is not a folder") from None
     except OSError as error:
         raise unusable("make the folder", folder, error) from error
+    check_folder(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that `folder` is private; makes nothing.
+
+    Raises `InvalidConfiguration` when it is missing, is no folder or a link to one, belongs to
+    somebody else or is open to others.
+    """
+    try:
+        found = folder.lstat()
+    except OSError as error:
+        raise unusable("look at", folder, error) from error
+    if stat.S_ISLNK(found.st_mode):
+        raise _is_link(folder)
+    if not stat.S_ISDIR(found.st_mode):
+        raise InvalidConfiguration(f"{folder} is not a folder")
     _check_owner_and_mode(folder, found, FOLDER_MODE)
 
 
@@ -229,6 +246,13 @@ def _refuse_unless_file(path: Path) -> None:
         raise unusable("look at", path, error) from error
     if not stat.S_ISREG(found.st_mode):
         raise _not_a_file(path)
+
+
+def _is_link(folder: Path) -> InvalidConfiguration:
+    return InvalidConfiguration(
+        f"{folder} is a link, which its owner could turn elsewhere at any time; "
+        "a folder has to stand in its place"
+    )
 
 
 def _not_a_file(path: Path) -> InvalidConfiguration:

@@ -6,14 +6,15 @@ import stat
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import platformdirs
 
 from mesh.errors import InvalidConfiguration
-from mesh.home.files import OTHERS, prepare_folder, remove_temporary_files
+from mesh.home.files import check_folder, prepare_folder, remove_temporary_files
 from mesh.home.lock import HomeLock
 
 APPLICATION = "noisemesh"
@@ -21,6 +22,13 @@ HOME_VARIABLE = "MESH_HOME"
 IN_MEMORY = ":memory:"
 # sockaddr_un holds 104 bytes on macOS, its final zero included; the shorter limit holds everywhere.
 SOCKET_PATH_MAX_BYTES = 103
+
+
+class ControlPlace(NamedTuple):
+    """Where a control socket goes, if anywhere. `refused`: why folders before it will not do."""
+
+    path: Path | None
+    refused: list[str]
 
 
 class Home:
@@ -70,30 +78,59 @@ class Home:
 
     @property
     def control_path(self) -> Path | None:
-        """Where a node of this home opens its control socket; None in memory or without a place.
+        """Where a node of this home opens its control socket; None in memory or without a place."""
+        return self.control_place().path
+
+    def control_place(self) -> ControlPlace:
+        """Where a node of this home opens its control socket, and what was passed over.
 
         In the runtime folder under a short hash of the home's path; where there is no such folder
         or it cannot be used, in the home; where that path is too long, in the folder for temporary
         files. The folder is made if need be, and always private.
         """
+        refused = []
         for path in self._control_places():
+            found = os.path.lexists(path.parent)
             try:
-                if path.parent != self.path:
-                    _check_ancestor(path.parent)
+                self._check_surroundings(path.parent)
                 prepare_folder(path.parent)
-            except InvalidConfiguration:
+            except InvalidConfiguration as error:
+                if found:
+                    refused.append(str(error))
                 continue
             if os.access(path.parent, os.W_OK | os.X_OK):
-                return path
-        return None
+                return ControlPlace(path, refused)
+        return ControlPlace(None, refused)
 
     def control_paths(self) -> list[Path]:
         """Where the control socket of a running node may lie, likeliest first; makes nothing.
 
         The node may have started with another environment, and so with another runtime folder.
-        Places that somebody else could have prepared are left out.
+        Places that somebody else could have prepared are left out (`control_refusals`).
         """
-        return [path for path in self._control_places() if _is_private(path.parent)]
+        return [path for path, refusal in self._found_places() if refusal is None]
+
+    def control_refusals(self) -> list[str]:
+        """Why folders that might hold the control socket are not looked into."""
+        return [refusal for _, refusal in self._found_places() if refusal is not None]
+
+    def _found_places(self) -> Iterator[tuple[Path, str | None]]:
+        """Each place that is there, and what is wrong with it."""
+        for path in self._control_places():
+            if not os.path.lexists(path.parent):
+                continue
+            try:
+                self._check_surroundings(path.parent)
+                check_folder(path.parent)
+            except InvalidConfiguration as error:
+                yield path, str(error)
+            else:
+                yield path, None
+
+    def _check_surroundings(self, folder: Path) -> None:
+        """The home may lie where its owner put it; what we choose lies where nobody can swap it."""
+        if folder != self.path:
+            _check_ancestor(folder)
 
     def _control_places(self) -> list[Path]:
         if self.path is None or sys.platform == "win32":
@@ -176,13 +213,3 @@ def _check_ancestor(folder: Path) -> None:
     shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
     if not ours or shared:
         raise InvalidConfiguration(f"{parent} can be changed by other users")
-
-
-def _is_private(folder: Path) -> bool:
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    return (
-        stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
-    )

@@ -19,12 +19,8 @@ from typing import Final, NamedTuple
 
 from handshake.errors import DecryptionFailed, InvalidKey
 from handshake.identity import Identity, NodeId
-from handshake.primitives import (
-    HoldsSecret,
-    passphrase_key,
-    secret_box_open,
-    secret_box_seal,
-)
+from handshake.primitives import passphrase_key, secret_box_open, secret_box_seal
+from handshake.secret import HoldsSecret
 from mesh.errors import InvalidConfiguration
 from mesh.home.files import Signature, read_private, signature_of, write_private
 

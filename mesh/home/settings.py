@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from handshake.errors import InvalidKey
 from handshake.identity import NodeId
+from handshake.secret import Secret, SecretText
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -181,20 +182,20 @@ class Key:
     shape = "secret"
     allowed = "32 bytes, written as 64 hexadecimal digits or 52 characters of base32"
 
-    def read(self, value: object) -> bytes | None:
+    def read(self, value: object) -> Secret | None:
         if value is None:
             return None
         if isinstance(value, str):
             return self.read_text(value)
         if not isinstance(value, bytes) or len(value) != SECRET_BYTES:
             raise ValueError("not 32 bytes")
-        return value
+        return Secret(value)
 
-    def read_text(self, text: str) -> bytes:
+    def read_text(self, text: str) -> Secret:
         for decode in (_from_hex, _from_base32):
             key = decode(text)
             if key is not None:
-                return key
+                return Secret(key)
         raise ValueError("neither 64 hexadecimal digits nor 52 characters of base32")
 
 
@@ -205,19 +206,21 @@ class Passphrase:
     shape = "secret"
     allowed = "any text but the empty one"
 
-    def read(self, value: object) -> str | None:
+    def read(self, value: object) -> SecretText | None:
         if value is None:
             return None
+        if isinstance(value, SecretText):
+            return value
         if not isinstance(value, str):
             raise ValueError("not text")
         return self.read_text(value)
 
-    def read_text(self, text: str) -> str:
+    def read_text(self, text: str) -> SecretText:
         if not text:
             raise ValueError("it is empty")
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise ValueError("it holds half characters (lone surrogates)")
-        return text
+        return SecretText(text)
 
 
 def _texts(value: object) -> tuple[str, ...]:

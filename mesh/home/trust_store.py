@@ -15,7 +15,7 @@ from handshake.errors import InvalidKey
 from handshake.identity import NodeId
 from mesh.errors import InvalidConfiguration, MeshError
 from mesh.home.files import Signature, read_private, signature_of, write_private
-from mesh.trust.policy import Decision, Entry, Policy
+from mesh.trust.policy import Decision, Policy, TrustEntry
 
 VERSION: Final = 1
 FILE_MAX_BYTES: Final = 16 << 20
@@ -38,9 +38,9 @@ class TrustStore:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._seen: Signature | None = None
-        self._entries: tuple[Entry, ...] = ()
+        self._entries: tuple[TrustEntry, ...] = ()
 
-    def load(self) -> list[Entry]:
+    def load(self) -> list[TrustEntry]:
         """All entries in the order of the file, none when there is no file; `Policy` takes them.
 
         Raises `InvalidConfiguration` naming the file and the line or entry; what was loaded
@@ -56,7 +56,7 @@ class TrustStore:
         self._seen = found.signature
         return entries
 
-    def save(self, entries: Iterable[Entry]) -> None:
+    def save(self, entries: Iterable[TrustEntry]) -> None:
         """Make `entries` the whole list.
 
         Raises `InvalidConfiguration`, the file untouched, when it cannot be written, was edited
@@ -81,7 +81,7 @@ class TrustStore:
         return self._path is not None and signature_of(self._path) != self._seen
 
 
-def _render(entries: Sequence[Entry]) -> bytes:
+def _render(entries: Sequence[TrustEntry]) -> bytes:
     parts = [_HEADING, f"version = {VERSION}\n"]
     for entry in entries:
         parts.append(f"\n[[peer]]\nid = {_quoted(str(entry.id))}\n")
@@ -107,7 +107,7 @@ def _escaped(character: str) -> str:
     return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
 
 
-def _parse(path: Path, data: bytes) -> list[Entry]:
+def _parse(path: Path, data: bytes) -> list[TrustEntry]:
     try:
         text = data.decode()
         table = tomllib.loads(text)
@@ -141,7 +141,7 @@ def _check_version(path: Path, version: object) -> None:
         )
 
 
-def _entries(path: Path, rows: Sequence[object], lines: Sequence[int]) -> list[Entry]:
+def _entries(path: Path, rows: Sequence[object], lines: Sequence[int]) -> list[TrustEntry]:
     """The entries of `rows` as a policy would list them; each must fit to those before it."""
     policy = Policy()
     for index, row in enumerate(rows):
@@ -158,7 +158,7 @@ def _entries(path: Path, rows: Sequence[object], lines: Sequence[int]) -> list[E
     return policy.entries()
 
 
-def _entry(row: object) -> Entry:
+def _entry(row: object) -> TrustEntry:
     if not isinstance(row, Mapping):
         raise InvalidConfiguration("it is not a table")
     for key in row:
@@ -178,7 +178,7 @@ def _entry(row: object) -> Entry:
         peer_id = NodeId.parse(id_text)
     except InvalidKey as error:
         raise InvalidConfiguration(f"its id cannot be used: {error}") from None
-    return Entry(peer_id, name, tuple(roles), allowed)
+    return TrustEntry(peer_id, name, tuple(roles), allowed)
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:

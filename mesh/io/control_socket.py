@@ -5,43 +5,39 @@
     <- {"error": {"kind": "PeerUnreachable", "text": "...", "outcome": "..."}}
 
 A connection carries one question and its answer; whoever hangs up earlier does not want it any
-more, and the work for it is cancelled. Who may ask is decided by the file: mode 0600. Values travel
-as `json_values` writes them.
+more, and the work for it is cancelled. Who may ask is decided by the file: mode 0600. Lines are
+those of `control_lines`; a long one is read or written in a thread of its own.
 
 This room carries verbs and knows nothing of what they mean.
 """
 
 import asyncio
-import json
 import logging
 import os
 import socket
 import stat
 import tempfile
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from mesh import errors
 from mesh.errors import (
     BufferFull,
-    CallFailed,
     CallTimeout,
-    DeliveryFailed,
     InvalidConfiguration,
-    InvalidMessage,
     MeshError,
     MessageTooLarge,
     NodeClosed,
 )
-from mesh.io.json_values import from_json, to_json
+from mesh.io import control_lines
+
+T = TypeVar("T")
 
 logger = logging.getLogger("noisemesh")
 
 PATH_MAX_BYTES: Final = 103
-# Room for a body of 2 MiB in base64 and its escapes, and for everything a node knows.
-LINE_MAX_BYTES: Final = 8 << 20
 # Each is a person or a script at this very machine; beyond it something has gone wild.
 CLIENTS_MAX: Final = 64
 # A question is written, and an answer read, at once by everybody but the stalled and the dead.
@@ -77,6 +73,7 @@ class ControlSocket:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: set[asyncio.Task[None]] = set()
         self._answering: set[asyncio.Task[object]] = set()
+        self._thread: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
         """Listen. A socket that a dead process left is replaced.
@@ -100,7 +97,7 @@ class ControlSocket:
             listening.bind(temporary)
             os.chmod(temporary, 0o600)
             self._server = await asyncio.start_unix_server(
-                self._on_client, sock=listening, limit=LINE_MAX_BYTES
+                self._on_client, sock=listening, limit=control_lines.LINE_MAX_BYTES
             )
             self._inode = _inode(temporary)
             os.replace(temporary, self.path)
@@ -128,6 +125,9 @@ class ControlSocket:
             for task in stalled:
                 task.cancel()
             await asyncio.gather(*stalled, return_exceptions=True)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread = None
 
     # -- one client
 
@@ -150,11 +150,11 @@ class ControlSocket:
         try:
             if len(self._tasks) > self._clients:
                 raise BufferFull(f"{self._clients} clients are served already")
-            verb, arguments = _parse_question(await self._read_question(reader))
+            verb, arguments = await self._read_question(reader)
         except EOFError:
             return
         except MeshError as error:
-            answer: bytes | None = _error(error)
+            answer: bytes | None = control_lines.error(error)
         else:
             answer = await self._answer_unless_gone(reader, verb, arguments)
         if answer is None:
@@ -168,13 +168,16 @@ class ControlSocket:
         except TimeoutError:
             writer.transport.abort()
 
-    async def _read_question(self, reader: asyncio.StreamReader) -> bytes:
+    async def _read_question(self, reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]]:
         task = asyncio.current_task()
         assert task is not None
         self._reading.add(task)
         try:
             async with asyncio.timeout(self._patience):
-                return await _read_line(reader)
+                line = await _read_line(reader)
+            if control_lines.is_long(line):
+                return await self._beside(control_lines.read_question, line)
+            return control_lines.read_question(line)
         finally:
             self._reading.discard(task)
 
@@ -189,21 +192,34 @@ class ControlSocket:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not answering.done():
                 return None
-            return _line({"result": answering.result()})
+            return await self._result(answering.result())
         except asyncio.CancelledError:
             if not answering.cancelled():
                 raise
-            return _error(NodeClosed("the node is closing"))
+            return control_lines.error(NodeClosed("the node is closing"))
         except MeshError as error:
-            return _error(error)
+            return control_lines.error(error)
         except Exception as error:
             logger.exception("the control socket could not answer %r", verb[:40])
-            return _error(MeshError(f"the node failed at {verb[:40]!r}: {type(error).__name__}"))
+            return control_lines.error(
+                MeshError(f"the node failed at {verb[:40]!r}: {type(error).__name__}")
+            )
         finally:
             self._answering.discard(answering)
             for task in (answering, leaving):
                 task.cancel()
             await asyncio.gather(answering, leaving, return_exceptions=True)
+
+    async def _result(self, value: object) -> bytes:
+        if control_lines.becomes_long(value):
+            return await self._beside(control_lines.long_result, value)
+        return control_lines.result(value)
+
+    async def _beside(self, function: Callable[[Any], T], argument: object) -> T:
+        """Call it in a thread of our own. There is one: more would crowd out the event loop."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "noisemesh-control")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, argument)
 
 
 # -- the asking side
@@ -218,7 +234,7 @@ async def ask(
     that the other side raised.
     """
     _check_path(path)
-    question = _line({"verb": verb, "arguments": arguments or {}})
+    question = control_lines.question(verb, arguments or {})
     try:
         async with asyncio.timeout(timeout):
             return await _converse(path, question)
@@ -230,7 +246,9 @@ async def ask(
 
 async def _converse(path: Path, question: bytes) -> Any:
     try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=LINE_MAX_BYTES)
+        reader, writer = await asyncio.open_unix_connection(
+            path, limit=control_lines.LINE_MAX_BYTES
+        )
     except (FileNotFoundError, ConnectionRefusedError):
         raise NodeClosed(f"nobody listens at {path}") from None
     except OSError as error:
@@ -242,10 +260,7 @@ async def _converse(path: Path, question: bytes) -> Any:
         raise NodeClosed("the node ended before it answered") from None
     finally:
         writer.close()
-    return _parse_answer(line)
-
-
-# -- lines
+    return control_lines.read_answer(line)
 
 
 async def _read_line(reader: asyncio.StreamReader) -> bytes:
@@ -253,72 +268,9 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes:
     try:
         return await reader.readuntil(b"\n")
     except asyncio.LimitOverrunError:
-        raise MessageTooLarge(f"a line holds at most {LINE_MAX_BYTES} bytes") from None
-
-
-def _line(value: object) -> bytes:
-    try:
-        text = json.dumps(to_json(value), allow_nan=False, separators=(",", ":"))
-    except RecursionError:
-        raise InvalidMessage("the value is nested too deeply") from None
-    line = text.encode() + b"\n"
-    if len(line) > LINE_MAX_BYTES:
         raise MessageTooLarge(
-            f"{len(line)} bytes of JSON are too much for the control socket "
-            f"(at most {LINE_MAX_BYTES})"
-        )
-    return line
-
-
-def _error(error: MeshError) -> bytes:
-    described = {"kind": type(error).__name__, "text": str(error)[:4000]}
-    if isinstance(error, CallFailed):
-        described |= {"text": error.text[:4000], "raised": error.kind}
-    elif isinstance(error, DeliveryFailed):
-        described["outcome"] = error.outcome
-    return _line({"error": described})
-
-
-def _parse_question(line: bytes) -> tuple[str, dict[str, Any]]:
-    value = _parse(line)
-    verb, arguments = value.get("verb"), value.get("arguments", {})
-    if not isinstance(verb, str) or not isinstance(arguments, dict):
-        raise InvalidMessage('a question is {"verb": text, "arguments": {...}}')
-    return verb, arguments
-
-
-def _parse_answer(line: bytes) -> Any:
-    value = _parse(line)
-    described = value.get("error")
-    if isinstance(described, dict):
-        raise _raised(described)
-    return value.get("result")
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        value = from_json(json.loads(line))
-    except MeshError:
-        raise
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise InvalidMessage("the line is not an object in JSON")
-    return value
-
-
-def _raised(described: dict[str, Any]) -> MeshError:
-    """The error as the other side raised it; one this version does not know is a MeshError."""
-    text = str(described.get("text", ""))
-    kind = getattr(errors, str(described.get("kind")), None)
-    if kind is CallFailed:
-        return CallFailed(str(described.get("raised", "")), text)
-    if not isinstance(kind, type) or not issubclass(kind, MeshError):
-        return MeshError(text)
-    if issubclass(kind, DeliveryFailed):
-        surely = described.get("outcome") == "not_delivered"
-        return kind(text, "not_delivered" if surely else "unknown")
-    return kind(text)
+            f"a line holds at most {control_lines.LINE_MAX_BYTES} bytes"
+        ) from None
 
 
 # -- the file

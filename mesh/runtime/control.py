@@ -42,6 +42,7 @@ _ARRIVAL_SECONDS: Final = 1.0
 _PING_SECONDS: Final = 5.0
 _SEND_SECONDS: Final = 10.0
 _LONGEST_SECONDS: Final = 86_400.0
+_UNREACHED: Final = "the command `mesh` cannot reach this node"
 
 
 class Control:
@@ -76,14 +77,19 @@ class Control:
         """
         self._home = home
         self.command = _command(home)
-        path = home.control_path
+        if home.path is None:
+            return
+        path, refused = home.control_place()
+        for refusal in refused:
+            logger.warning("the control socket is not put into a folder: %s", refusal)
         if path is None:
+            logger.warning("%s: there is no folder for its socket", _UNREACHED)
             return
         control_socket = ControlSocket(path, self.answer)
         try:
             await control_socket.open()
         except InvalidConfiguration as error:
-            logger.warning("the command `mesh` cannot reach this node: %s", error)
+            logger.warning("%s: %s", _UNREACHED, error)
             return
         self._socket = control_socket
 
@@ -151,14 +157,18 @@ class Control:
             "id": str(peer_id),
             "name": peer.name,
             "roles": list(peer.roles),
-            "presence": running.presence.get(peer_id, "not seen"),
+            "presence": running.presence_of(peer_id),
             "endpoints": running.dialer.endpoints_of(peer_id),
             "generation": None,
             "suite": None,
             "round_trip_seconds": None,
             "refusal": running.refusals.get(peer_id),
+            "silent_seconds": None,
         }
         association = running.engine.association(peer_id)
+        if association is not None and association.delivery is not None:
+            silence = association.liveness.silence(running.pump.clock().elapsed)
+            described["silent_seconds"] = silence
         session = association.sessions.current if association is not None else None
         if association is not None and session is not None:
             described |= {
@@ -180,11 +190,10 @@ class Control:
         ]
 
     def _dialling(self) -> list[Arguments]:
-        connected = self._running.dispatch.mailboxes
         return [
             {"endpoint": endpoint, "trouble": trouble}
             for endpoint, led_to, trouble in self._running.dialer.wishes()
-            if led_to is None or led_to not in connected
+            if led_to is None or not self._running.has_way(led_to)
         ]
 
     # -- what is said
@@ -224,7 +233,7 @@ class Control:
     async def _reach(self, text: str, timeout: float) -> Mailbox:
         """The way to a peer. Raises UnknownPeer, NotTrusted or PeerUnreachable, and says why."""
         running = self._running
-        peer_id = self._trust.find(text)
+        peer_id = self._policy.resolve(text)
         mailbox = running.dispatch.mailboxes.get(peer_id)
         if mailbox is None:
             self._check_trusted(peer_id)

@@ -20,6 +20,7 @@ from mesh.io.notices import Connected, Lost, Notice, Retrying
 from mesh.io.zmq_transport import Transport
 from mesh.model import Route
 from mesh.runtime.pump import Pump
+from mesh.runtime.told import Told
 
 logger = logging.getLogger("noisemesh")
 
@@ -69,6 +70,7 @@ class Dialer:
         self._loop = asyncio.get_running_loop()
         self._wishes: dict[tuple[str, NodeId | None], _Wish] = {}
         self._by_route: dict[Route, _Wish] = {}
+        self._told = Told()
         self._ending = False
 
     # -- wishes
@@ -195,6 +197,7 @@ class Dialer:
         wish.led_to = event.peer_id
         wish.proved = True
         wish.trouble = ""
+        self._told.forget((wish.endpoint, wish.pin))
         for future in wish.waiting:
             if not future.done():
                 future.set_result(event.peer_id)
@@ -237,7 +240,8 @@ class Dialer:
             return
         error = self._refusal(wish, event)
         wish.trouble = str(error)
-        logger.warning("%s", error)
+        level = self._told.level((wish.endpoint, wish.pin), str(error), logging.WARNING)
+        logger.log(level, "%s", error)
         self._hang_up(wish)
         wanted = wish.permanent or wish.led_to is not None
         self._fail(wish, error)

@@ -21,7 +21,7 @@ from mesh.runtime.pump import Pump
 from mesh.runtime.receipts import Receipt, Standing
 from mesh.runtime.requests import Requests
 from mesh.runtime.workers import Worker
-from mesh.trust.policy import Policy
+from mesh.trust.policy import Decision, Policy
 from mesh.wire import messages
 
 logger = logging.getLogger("noisemesh")
@@ -213,12 +213,19 @@ class Dispatch:
         """The trust list has changed: peers are called by their new names from now on."""
         self.outgoing.clear()
         self.named.clear()
-        self._peers = {peer.id: peer for peer in self._peers.values() if self.peer(peer.id) is peer}
+        self._peers = {
+            peer.id: peer
+            for peer in self._peers.values()
+            if self.peer(peer.id) is peer and self._is_known(peer.id)
+        }
         for mailbox in self.mailboxes.values():
             mailbox.peer = self.peer(mailbox.peer.id)
             self._index(mailbox)
         for (_, delivery), worker in self._workers.items():
             worker.peer = self._peers[delivery.peer_id]
+
+    def _is_known(self, peer_id: NodeId) -> bool:
+        return peer_id in self.mailboxes or self._policy.decide(peer_id) is Decision.ALLOWED
 
     def _on_delivery_ended(self, event: events.DeliveryEnded) -> None:
         delivery = event.delivery

@@ -43,10 +43,37 @@ def describe(subject: str, function: AnyHandler, concurrency: int = 1) -> Handle
         raise InvalidConfiguration(f"the handler of {subject!r} is a generator; handlers return")
     if type(concurrency) is not int or concurrency < 1:
         raise InvalidConfiguration(f"concurrency of {subject!r} is a number from 1 up")
-    suspends = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+    wants_peer = _wants_peer(subject, function)
+    return Handler(subject, function, wants_peer, _suspends(function), concurrency)
+
+
+def check_failure_listener(function: AnyHandler) -> None:
+    """Raises InvalidConfiguration unless it can be called with a peer and an error, and returns."""
+    if not callable(function):
+        raise InvalidConfiguration(f"on_failure: {function!r:.80} cannot be called")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidConfiguration("on_failure: a function that yields is a generator, never run")
+    if _suspends(function):
+        raise InvalidConfiguration(
+            "on_failure takes a plain function: nobody would await it; "
+            "one that has to wait begins a task of its own"
+        )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # written in C, and silent about what it takes
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise InvalidConfiguration(
+            f"on_failure: the function takes {signature}, not a peer and an error"
+        ) from None
+
+
+def _suspends(function: AnyHandler) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004  an object may have an async __call__
     )
-    return Handler(subject, function, _wants_peer(subject, function), suspends, concurrency)
 
 
 def _wants_peer(subject: str, function: AnyHandler) -> bool:

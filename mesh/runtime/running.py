@@ -11,10 +11,11 @@ from typing import Any
 
 from handshake.constants import Reason
 from handshake.identity import Identity, NodeId
-from mesh.constants import FRAME_RESERVE_BYTES
+from mesh.constants import FRAME_RESERVE_BYTES, INSTANCE_BYTES
 from mesh.counters import Counters
 from mesh.engine import events
 from mesh.engine.engine import Engine
+from mesh.engine.liveness import CONNECTED, UNRESPONSIVE
 from mesh.engine.settings import Settings
 from mesh.errors import NodeClosed, PeerUnreachable
 from mesh.home.configuration import Configuration
@@ -29,12 +30,12 @@ from mesh.runtime.dispatch import Dispatch
 from mesh.runtime.handlers import Handlers
 from mesh.runtime.pump import Pump
 from mesh.runtime.receipts import Receipt
+from mesh.runtime.told import Told
 from mesh.runtime.trustees import Trust
 from mesh.trust.policy import Decision, Policy
 
 logger = logging.getLogger("noisemesh")
 
-_INSTANCE_BYTES = 16
 # However busy our handlers are, peers hear that we close: so much of the time is theirs.
 _GOODBYE_SECONDS = 1.0
 
@@ -58,6 +59,7 @@ class Running:
         # Peers we trust that do not trust us, and what they said.
         self.refusals: dict[NodeId, str] = {}
         self.endpoints: list[str] = []
+        self._told = Told()
         self._policy = policy
         self._trust = trust
         self._closing = False
@@ -89,6 +91,7 @@ class Running:
             events.ConnectFailed: self._on_connect_failed,
             events.StrangerRefused: self._on_stranger,
             events.PresenceChanged: self._on_presence,
+            events.RouteWanted: self._on_cut_off,
             events.PongReceived: self._on_pong,
             events.PeerClosed: self._on_closed,
             events.Superseded: self._on_superseded,
@@ -113,13 +116,16 @@ class Running:
             reaction(event)
 
     def _on_connect_failed(self, event: events.ConnectFailed) -> None:
-        if event.by_peer and event.peer_id is not None:
+        if event.by_peer and event.peer_id is not None and self._is_allowed(event.peer_id):
             self.refusals[event.peer_id] = event.reason.value
         self.dialer.on_failed(event)
 
     def _on_presence(self, event: events.PresenceChanged) -> None:
-        self.presence[event.peer_id] = event.presence
+        self._note_presence(event.peer_id, event.presence)
         logger.info("%s is %s", self.dispatch.peer(event.peer_id), event.presence)
+
+    def _on_cut_off(self, event: events.RouteWanted) -> None:
+        logger.info("no connection to %s is left", self.dispatch.peer(event.peer_id))
 
     def _on_pong(self, event: events.PongReceived) -> None:
         waiting = self._pongs.pop((event.peer_id, event.token), None)
@@ -133,9 +139,10 @@ class Running:
 
     def _on_connected(self, event: events.PeerConnected) -> None:
         peer = self.dispatch.mailboxes[event.peer_id].peer
-        self.presence[event.peer_id] = "connected"
+        self._note_presence(event.peer_id, CONNECTED)
         self.strangers.pop(event.peer_id, None)
         self.refusals.pop(event.peer_id, None)
+        self._told.forget(event.peer_id)
         logger.info("connected with %s", peer)
         for future in self._arrivals.pop(event.peer_id, ()):
             if not future.done():
@@ -143,19 +150,20 @@ class Running:
 
     def _on_stranger(self, event: events.StrangerRefused) -> None:
         """Somebody proved who it is, and is not trusted: listed with the command that would."""
+        reason = event.reason.value
         if event.reason is not Reason.NOT_TRUSTED:
-            logger.info("refused %s: %s", self.dispatch.peer(event.peer_id), event.reason.value)
+            level = self._told.level(event.peer_id, reason, logging.INFO)
+            logger.log(level, "refused %s: %s", self.dispatch.peer(event.peer_id), reason)
             return
         self.strangers.pop(event.peer_id, None)
         self.strangers[event.peer_id] = event
         if len(self.strangers) > STRANGERS_REMEMBERED:
             self.strangers.popitem(last=False)
-        logger.warning(
-            "refused %s: %s; %s", event.address, event.reason.value, self.explain(event.peer_id)
-        )
+        level = self._told.level(event.peer_id, reason, logging.WARNING)
+        logger.log(level, "refused %s: %s; %s", event.address, reason, self.explain(event.peer_id))
 
     def _on_closed(self, event: events.PeerClosed) -> None:
-        self.presence[event.peer_id] = "closed"
+        self._note_presence(event.peer_id, "closed")
         if event.reason in {Reason.NOT_TRUSTED, Reason.REVOKED} and self._is_allowed(event.peer_id):
             self.refusals[event.peer_id] = event.reason.value
         why = "" if event.reason is Reason.CLOSED else f": {event.reason.value}"
@@ -165,15 +173,26 @@ class Running:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
+    def _note_presence(self, peer_id: NodeId, presence: str) -> None:
+        """Only of peers that are trusted: there is no end of those that once were."""
+        if self._is_allowed(peer_id):
+            self.presence[peer_id] = presence
+        else:
+            self.presence.pop(peer_id, None)
+
     def _on_trust_changed(self) -> None:
         for peer_id in list(self.strangers):
             if self._policy.decide(peer_id) is not Decision.UNKNOWN:
                 del self.strangers[peer_id]
+                self._told.forget(peer_id)
         # Whom this change lets in is dialled; whom it throws out hears of it undisturbed.
         self.dialer.trust_changed()
         self.engine.trust_changed(self.pump.clock())
         self.dispatch.refresh_names()
         self.pump.run()
+        for told in (self.presence, self.refusals):
+            for peer_id in [peer_id for peer_id in told if not self._is_allowed(peer_id)]:
+                del told[peer_id]
 
     def _is_allowed(self, peer_id: NodeId) -> bool:
         return self._policy.decide(peer_id) is Decision.ALLOWED
@@ -185,6 +204,22 @@ class Running:
         return f"to trust it: {self.control.trust_command(peer_id)}"
 
     # -- questions
+
+    def presence_of(self, peer_id: NodeId) -> str:
+        """What is known of a peer at this moment.
+
+        "connected", "no connection" (there is a session, but no way to the peer), "unresponsive"
+        (silent for 10 s), "lost" (for 30 s), "closed" or "not seen".
+        """
+        told = self.presence.get(peer_id, "not seen")
+        if told in (CONNECTED, UNRESPONSIVE) and not self.has_way(peer_id):
+            return "no connection"
+        return told
+
+    def has_way(self, peer_id: NodeId) -> bool:
+        """Whether there is a connection to this peer that has proved to lead there."""
+        association = self.engine.association(peer_id)
+        return association is not None and association.routes.best is not None
 
     async def wait_for(self, peer_id: NodeId, timeout: float) -> Peer:
         """The peer, as soon as there is a session.
@@ -317,7 +352,7 @@ def _engine(
 ) -> Engine:
     preferred = ("AESGCM", "ChaChaPoly") if system.has_fast_aes() else ("ChaChaPoly",)
     settings = Settings(
-        instance=os.urandom(_INSTANCE_BYTES),
+        instance=os.urandom(INSTANCE_BYTES),
         mesh=configuration.mesh,
         mesh_secret=configuration.mesh_secret,
         suites=preferred,

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from handshake.errors import InvalidKey
 from handshake.identity import NodeId
 from mesh.errors import InvalidConfiguration, InvalidMessage
 from mesh.runtime.trustees import Trust, node_id
-from mesh.trust.policy import Entry, Policy
+from mesh.trust.policy import Policy, TrustEntry
 
 Arguments = dict[str, Any]
 
@@ -26,13 +25,6 @@ class TrustVerbs:
             "trust-forget": self._forget,
             "trust-reload": self._reload,
         }
-
-    def find(self, text: str) -> NodeId:
-        """The id that an id's text or a petname stands for. Raises UnknownPeer."""
-        try:
-            return NodeId.parse(text)
-        except InvalidKey:
-            return self._policy.find(text)
 
     def _list(self, _arguments: Arguments) -> object:
         return [_described(entry) for entry in self._trust.list()]
@@ -55,12 +47,12 @@ class TrustVerbs:
         return self._entry(peer_id)
 
     def _deny(self, arguments: Arguments) -> object:
-        peer_id = self.find(text_of(arguments, "peer"))
+        peer_id = self._policy.resolve(text_of(arguments, "peer"))
         self._trust.deny(peer_id)
         return self._entry(peer_id)
 
     def _forget(self, arguments: Arguments) -> object:
-        peer_id = self.find(text_of(arguments, "peer"))
+        peer_id = self._policy.resolve(text_of(arguments, "peer"))
         known = [entry for entry in self._trust.list() if entry.id == peer_id]
         self._trust.forget(peer_id)
         return {"id": str(peer_id), "forgotten": bool(known)}
@@ -81,7 +73,7 @@ def text_of(arguments: Arguments, name: str) -> str:
     return value
 
 
-def _described(entry: Entry) -> Arguments:
+def _described(entry: TrustEntry) -> Arguments:
     return {
         "id": str(entry.id),
         "name": entry.name,

@@ -11,7 +11,7 @@ from handshake.identity import NodeId
 from mesh.errors import InvalidConfiguration
 from mesh.home.home import Home
 from mesh.home.trust_store import TrustStore
-from mesh.trust.policy import Entry, Policy
+from mesh.trust.policy import Policy, TrustEntry
 
 
 class Trust:
@@ -46,14 +46,17 @@ class Trust:
 
         Raises as `allow`, and UnknownPeer for a text that is neither.
         """
-        self._change(lambda policy: policy.deny(_listed(policy, peer)))
+        self._change(lambda policy: policy.deny(policy.resolve(peer)))
 
     def forget(self, peer: NodeId | str) -> None:
         """Neither allow nor deny it any more; its session ends at once. Raises as `deny`."""
-        self._change(lambda policy: policy.forget(_listed(policy, peer)))
+        self._change(lambda policy: policy.forget(policy.resolve(peer)))
 
-    def list(self) -> list[Entry]:
-        """Every entry, allowed and denied. Raises InvalidConfiguration as `load`."""
+    def list(self) -> list[TrustEntry]:
+        """Every entry, allowed and denied: `id`, `name`, `roles`, `allowed`.
+
+        Raises InvalidConfiguration as `load`.
+        """
         if not self._home.held:
             self._policy.replace(self._store.load())
         return self._policy.entries()
@@ -83,16 +86,6 @@ class Trust:
         self._policy.replace(changed.entries())
         if self._on_change is not None:
             self._on_change()
-
-
-def _listed(policy: Policy, peer: NodeId | str) -> NodeId:
-    """A peer by id, the text of one, or petname. Raises UnknownPeer."""
-    if isinstance(peer, NodeId):
-        return peer
-    try:
-        return NodeId.parse(peer)
-    except InvalidKey:
-        return policy.find(peer)
 
 
 def node_id(peer: NodeId | str) -> NodeId:

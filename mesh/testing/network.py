@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from handshake.identity import Identity, NodeId
+from mesh.constants import INSTANCE_BYTES
 from mesh.engine import events
 from mesh.engine.engine import Engine
 from mesh.engine.settings import Settings
@@ -45,7 +46,7 @@ class Node:
         )
         self.policy = world.policies.setdefault(name, Policy())
         self.settings = Settings(
-            instance=self.random.randbytes(16),
+            instance=self.random.randbytes(INSTANCE_BYTES),
             **settings,  # type: ignore[arg-type]
         )
         self.engine = Engine(

@@ -29,7 +29,7 @@ class Decision(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TrustEntry:
     """A line of the list. `name` is our owner's petname for the peer, or empty."""
 
     id: NodeId
@@ -41,9 +41,9 @@ class Entry:
 class Policy:
     """The list of allowed and denied peers. Who is not on it is not trusted."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[TrustEntry] = ()) -> None:
         """Start from a stored list. Raises as `allow` does for names and roles it would refuse."""
-        self._entries: dict[NodeId, Entry] = {}
+        self._entries: dict[NodeId, TrustEntry] = {}
         self._ids: dict[str, NodeId] = {}
         for entry in entries:
             self._put(replace(entry, roles=_checked_roles(entry.roles) if entry.allowed else ()))
@@ -54,11 +54,11 @@ class Policy:
         Raises `InvalidConfiguration` for a name or role that cannot be used, `AmbiguousName` for
         a name that another peer bears, denied or not; nothing changes then.
         """
-        self._put(Entry(id, name, _checked_roles(roles)))
+        self._put(TrustEntry(id, name, _checked_roles(roles)))
 
     def deny(self, id: NodeId) -> None:
         """Refuse a peer from now on. Its petname stays, its roles do not."""
-        self._put(Entry(id, self.name_of(id), allowed=False))
+        self._put(TrustEntry(id, self.name_of(id), allowed=False))
 
     def forget(self, id: NodeId) -> None:
         """Strike a peer from the list: it is unknown again. Nothing happens if it was not on it."""
@@ -66,7 +66,7 @@ class Policy:
         if entry is not None:
             self._ids.pop(entry.name, None)
 
-    def replace(self, entries: Iterable[Entry]) -> None:
+    def replace(self, entries: Iterable[TrustEntry]) -> None:
         """Take another list as a whole. Raises as the constructor; nothing changes then."""
         fresh = Policy(entries)
         self._entries, self._ids = fresh._entries, fresh._ids
@@ -78,7 +78,7 @@ class Policy:
             return Decision.UNKNOWN
         return Decision.ALLOWED if entry.allowed else Decision.DENIED
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TrustEntry]:
         """The list, in the order in which its peers first came on it."""
         return list(self._entries.values())
 
@@ -100,7 +100,16 @@ class Policy:
             fault = _fault_of_id(name) or "`mesh trust list` names them"
             raise UnknownPeer(f"no peer is called {name!r:.80}; {fault}") from None
 
-    def _put(self, entry: Entry) -> None:
+    def resolve(self, peer: NodeId | str) -> NodeId:
+        """The peer of an id, of the text of one, or of a petname. Raises `UnknownPeer`."""
+        if isinstance(peer, NodeId):
+            return peer
+        try:
+            return NodeId.parse(peer)
+        except InvalidKey:
+            return self.find(peer)
+
+    def _put(self, entry: TrustEntry) -> None:
         if entry.name:
             _check_name(entry.name)
             bearer = self._ids.get(entry.name, entry.id)

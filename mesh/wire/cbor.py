@@ -247,19 +247,25 @@ def canonical_dumps(value: object) -> bytes:
     length and the order by bytes, which both go by the name of canonical, are one.
     Raises `InvalidMessage` as `dumps` does, and for a key of bytes.
     """
-    rebuilt = _rebuilt(value, MAX_DEPTH, ())
-    if _has_bytes_key(rebuilt):
+    if type(value) not in _CONTAINERS or not _plain(value, MAX_DEPTH):
+        value = _rebuilt(value, MAX_DEPTH, ())
+    if _has_bytes_key(value):
         raise InvalidMessage("a key of bytes has no place in what is signed")
     try:
-        return cbor2.dumps(rebuilt, canonical=True)
+        return cbor2.dumps(value, canonical=True)
     except UnicodeEncodeError:
         raise InvalidMessage(_HALF_A_PAIR) from None
 
 
-def _has_bytes_key(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(isinstance(key, bytes) for key in value) or _has_bytes_key([*value.values()])
-    return isinstance(value, list) and any(map(_has_bytes_key, value))
+def _has_bytes_key(value: Any) -> bool:
+    """Whether a dict in here has one; the value holds exact types alone."""
+    if type(value) is dict:
+        if bytes in map(type, value):
+            return True
+        value = value.values()
+    elif type(value) is not list and type(value) is not tuple:
+        return False
+    return any(type(item) in _CONTAINERS and _has_bytes_key(item) for item in value)
 
 
 def canonical_loads(data: bytes | bytearray | memoryview) -> Any:

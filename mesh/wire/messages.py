@@ -40,6 +40,8 @@ FIRST_CONTROL: Final = 64
 KIND_MAX: Final = 255
 RUNS_MAX: Final = 1024
 """Runs of one batch at most: each costs a look-up."""
+MESSAGES_MAX: Final = 4096
+"""Messages of one batch at most: however small, each costs a turn of a loop."""
 
 CREDITED: Final = frozenset({TELL, REQUEST})
 """Kinds whose encoded runs use up the receiver's credit."""
@@ -206,8 +208,12 @@ def decode_body(
         _check_ranges(handled)
     if len(runs) > (1 if batch == 0 else RUNS_MAX):
         raise MalformedFrame("more runs than one frame may hold")
+    count = 0
     for run in runs:
         _check_run(run, batch)
+        count += len(run[2])
+    if count > MESSAGES_MAX:
+        raise MalformedFrame("more messages than one frame may hold")
     cost = len(plaintext) - len(head)
     if bulk is not None:
         _set_beside(bulk, runs)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks import machine, table
+from benchmarks.handshake_table import handshakes_as_json, handshakes_as_text
+from benchmarks.handshakes import measure_handshakes
 from benchmarks.hot_spots import Watch, table_of
 from benchmarks.measure import hot_spots, measure
 from benchmarks.peers import NOISEMESH, PEERS, Peer
@@ -17,6 +19,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 
 _ROUNDS, _QUICK_ROUNDS = 5, 3
 _QUICK_SCALE = 0.4
+_HANDSHAKE_ROUNDS, _HANDSHAKE_LAPS = 15, 12
 _FUNCTIONS_SHOWN, _LINES_SHOWN = 25, 25
 
 
@@ -37,9 +40,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "what",
         nargs="?",
-        choices=["run", "profile"],
+        choices=["run", "profile", "handshake"],
         default="run",
-        help="profile: where one peer's sender and receiver spend their time, by function and line",
+        help="profile: where one peer's sender and receiver spend their time, by function and line;"
+        " handshake: handshakes a second on one core, beside noiseprotocol and the floor",
     )
     top.add_argument(
         "--only",
@@ -73,13 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; 0 when everything was measured, 1 when a peer failed, 2 for wrong usage."""
     top = parser()
     options = top.parse_args(arguments)
+    scale = options.scale or (_QUICK_SCALE if options.quick else 1.0)
+    if options.what == "handshake":
+        if options.only or options.uvloop:
+            top.error("handshake: it has no peers and workloads to choose, and no event loop")
+        return handshake(options, scale)
     try:
         peers, workloads = choose(options.only)
     except ValueError as error:
         top.error(str(error))
     if options.uvloop and importlib.util.find_spec("uvloop") is None:
         top.error("--uvloop: uvloop is not installed here")
-    scale = options.scale or (_QUICK_SCALE if options.quick else 1.0)
     workloads = [workload.scaled(scale) for workload in workloads]
     if options.what == "profile":
         if not any(peer.name in options.only for peer in PEERS):
@@ -101,6 +109,19 @@ def run(options: argparse.Namespace, peers: list[Peer], workloads: list[Workload
     else:
         print(table.as_text(report, here), end="")
     return 1 if report.failures else 0
+
+
+def handshake(options: argparse.Namespace, scale: float) -> int:
+    """Measure handshakes and print."""
+    before = machine.load()
+    rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _HANDSHAKE_ROUNDS)
+    report = measure_handshakes(rounds, laps=max(1, round(_HANDSHAKE_LAPS * scale)), say=say)
+    here = machine.describe(before)
+    if options.json:
+        print(json.dumps(handshakes_as_json(report, here), indent=2))
+    else:
+        print(handshakes_as_text(report, here), end="")
+    return 0
 
 
 def profile(options: argparse.Namespace, peers: list[Peer], workloads: list[Workload]) -> int:

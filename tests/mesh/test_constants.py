@@ -7,7 +7,7 @@ from mesh import constants, limits
 from mesh.delivery.incoming import UNFINISHED_BATCHES
 from mesh.wire.cbor import array_head
 from mesh.wire.frames import DATA_HEADER_BYTES
-from mesh.wire.messages import encode_head, encode_packed_run
+from mesh.wire.messages import MESSAGES_MAX, encode_head, encode_packed_run
 
 UINT16_MAX = 0xFFFF
 CBOR_HEAD_MAX_BYTES = 9
@@ -101,6 +101,11 @@ def test_a_frame_of_small_messages_fits_every_peer():
     frame = DATA_HEADER_BYTES + len(head) + limits.FRAME_BUDGET_BYTES + 16
     assert frame <= constants.FRAME_RESERVE_BYTES
     assert constants.WINDOW_RESERVE_BYTES < constants.WINDOW_MIN_BYTES
+
+
+def test_a_full_frame_holds_no_more_messages_than_a_peer_takes():
+    """The budget runs out before their number does."""
+    assert limits.FRAME_BUDGET_BYTES // limits.MESSAGE_BUDGET_BYTES <= MESSAGES_MAX
 
 
 def test_strangers_get_less_than_everybody():

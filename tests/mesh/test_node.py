@@ -426,6 +426,29 @@ async def test_failures_nobody_awaits_are_told(make_node, bob, when):
     assert isinstance(error, DeliveryFailed)
 
 
+async def test_who_is_told_of_failures_is_no_coroutine(make_node):
+    """An `async def` would never be awaited: refused, and the one before stays."""
+    node = make_node("alice")
+
+    @node.on_failure
+    def note(peer, error): ...
+
+    with pytest.raises(InvalidConfiguration, match="nobody would await it"):
+
+        @node.on_failure
+        async def suspends(peer, error): ...
+
+    await node.start()
+    assert node.running.dispatch.on_failure is note
+
+
+async def test_the_trust_list_is_made_of_public_entries(make_node):
+    """What `node.trust.list()` gives has a name that a program may import."""
+    node = make_node("alice")
+    node.trust.allow(ZOE, name="zoe", roles=["worker"])
+    assert node.trust.list() == [mesh.TrustEntry(ZOE, "zoe", ("worker",), allowed=True)]
+
+
 # -- the front door
 
 

@@ -15,6 +15,9 @@ MAX_TOTAL_BYTES = 8 << 20
 # A look at every entry of a whole disk would take longer than the demonstration.
 MAX_ENTRIES = 10_000
 _HEAD_BYTES = 8192
+# What is passed over because it is no text to be read, and not for want of room or permission.
+_BINARY, _HIDDEN, _LINKED, _SPECIAL = "binary", "hidden", "linked", "special"
+_NO_TEXT = frozenset({_BINARY, _HIDDEN, _LINKED, _SPECIAL})
 
 
 class Limits(NamedTuple):
@@ -52,9 +55,13 @@ class Folder:
     def describe(self) -> str:
         """One line for people."""
         text = f"{len(self.files)} text files, {self.size:,} bytes"
-        if self.left_out:
-            parts = (f"{reason} {number}" for reason, number in sorted(self.left_out.items()))
-            text += f"; left out: {', '.join(parts)}"
+        found = sorted(self.left_out.items())
+        others = [f"{number} {reason}" for reason, number in found if reason in _NO_TEXT]
+        beyond = [f"{reason} {number}" for reason, number in found if reason not in _NO_TEXT]
+        if others:
+            text += f" (of no use here: {', '.join(others)})"
+        if beyond:
+            text += f"; left out: {', '.join(beyond)}"
         return text
 
 
@@ -97,7 +104,7 @@ def _entries(root: Path, left_out: Counter[str]) -> Iterator["os.DirEntry[str]"]
             if not entry.is_dir(follow_symlinks=False):
                 yield entry
             elif entry.name.startswith("."):
-                left_out["hidden"] += 1
+                left_out[_HIDDEN] += 1
             else:
                 below.append(entry.path)
         stack.extend(reversed(below))
@@ -106,20 +113,20 @@ def _entries(root: Path, left_out: Counter[str]) -> Iterator["os.DirEntry[str]"]
 def _look(entry: "os.DirEntry[str]", limits: Limits, total: int) -> tuple[str, int]:
     """Why a file is left out, empty when it is not, and its size. `total`: bytes taken so far."""
     if entry.name.startswith("."):
-        return "hidden", 0
+        return _HIDDEN, 0
     try:
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
-            return "links", 0
+            return _LINKED, 0
         if not stat.S_ISREG(status.st_mode):
-            return "not regular files", 0
+            return _SPECIAL, 0
         if status.st_size > limits.file_bytes:
             return f"larger than {limits.file_bytes:,} bytes", 0
         if status.st_size > limits.total_bytes - total:
             return f"beyond {limits.total_bytes:,} bytes in all", 0
         with open(entry.path, "rb") as file:
             if b"\0" in file.read(_HEAD_BYTES):
-                return "binary", 0
+                return _BINARY, 0
     except OSError:
         return "unreadable", 0
     return "", status.st_size

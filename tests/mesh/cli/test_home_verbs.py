@@ -14,7 +14,7 @@ import pytest
 from mesh.cli import home_verbs
 from mesh.cli.failures import Exit, Failure
 from mesh.home import keys
-from mesh.home.configuration import Configuration
+from mesh.home.configuration import Configuration, template
 from mesh.home.files import write_private
 from mesh.home.keys import PassphraseCost
 
@@ -43,6 +43,7 @@ class TestInit:
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
         assert tomllib.loads((home / "config.toml").read_text()) == {"name": 'zoë "z"'}
         assert Configuration.load(home, {}).name == 'zoë "z"'
+        assert (home / "config.toml").read_text() == template('zoë "z"')
 
     def test_names_the_node_after_its_folder(self, run: Run, home: Path) -> None:
         """Without a name a folder that somebody chose gives one, and --json tells all."""

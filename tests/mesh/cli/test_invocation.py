@@ -72,6 +72,14 @@ class TestAsk:
         with pytest.raises(NotTrusted):
             Invocation(str(home)).ask("ping")
 
+    def test_says_where_it_did_not_look(self, runtime: Path, home: Path) -> None:
+        """A node may run whose socket lies in a folder that is not ours alone (any more)."""
+        (runtime / "noisemesh").mkdir(mode=0o755)
+        with pytest.raises(
+            NodeClosed, match=r"no node is running .* up \(not looked into: .*open to"
+        ):
+            Invocation(str(home)).ask("status")
+
     def test_a_node_that_ends(self, home: Path, answering: Callable[..., Any]) -> None:
         """A node that is closing is as good as none."""
         answering({"status": NodeClosed("the node is closing")})

@@ -19,7 +19,9 @@ PEER = {
     "suite": "AESGCM",
     "round_trip_seconds": 0.0004,
     "refusal": None,
+    "silent_seconds": 0.4,
 }
+CUT = {**PEER, "name": "carol", "presence": "no connection", "silent_seconds": 75.9}
 ABSENT = {
     **PEER,
     "name": "",
@@ -30,6 +32,7 @@ ABSENT = {
     "suite": None,
     "round_trip_seconds": None,
     "refusal": "not trusted",
+    "silent_seconds": None,
 }
 STRANGER = {
     "id": ID,
@@ -38,7 +41,7 @@ STRANGER = {
     "command": f"mesh trust allow {ID}",
 }
 KNOWN = {
-    "peers": [PEER, ABSENT],
+    "peers": [PEER, CUT, ABSENT],
     "strangers": [STRANGER, {**STRANGER, "address": "dialled #1"}],
     "dialling": [
         {"endpoint": "tcp://a:1", "trouble": "nobody answered"},
@@ -67,6 +70,11 @@ class TestLook:
         assert run("peers").stdout.splitlines() == [
             "peers",
             "  bob  connected  roles worker  AESGCM, generation 3  0.40 ms  tcp://127.0.0.1:2",
+            f"    {ID}",
+            (
+                "  carol  no connection, last heard 1 min 15 s ago  roles worker  "
+                "AESGCM, generation 3  0.40 ms  tcp://127.0.0.1:2"
+            ),
             f"    {ID}",
             "  (no name)  not seen, refuses this node: not trusted",
             f"    {ID}",
@@ -107,7 +115,8 @@ class TestLook:
         ]
         assert lines[-2:] == ["counters", "  received.frames  7"]
         assert f"    mesh trust allow {ID}" in lines
-        assert json.loads(run("--json", "status").stdout)["process"] == 42
+        found = json.loads(run("--json", "status").stdout)
+        assert (found["process"], found["counters"]) == (42, {"received.frames": 7})
 
 
 class TestPing:

@@ -1,4 +1,4 @@
-"""`mesh up`: nodes in the foreground, as processes and in this one, and talk between them."""
+"""`mesh up` and `mesh stop`: nodes as processes and in this one, and talk between them."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mesh.cli import home_verbs, up
-from mesh.errors import MeshError
+from mesh.errors import Denied, MeshError
 from mesh.home import keys
 from mesh.home.files import write_private
 from mesh.home.home import Home
@@ -190,6 +190,49 @@ class TestHere:
         write_private(home / "config.toml", b'passphrase = "horse"\n')
         keys.create(home / "identity.toml", passphrase="horse", cost=PassphraseCost(1, 8192))
         assert up_here(run, home).exit_code == 0
+
+
+class TestStop:
+    def test_ends_the_node_and_waits_for_it(
+        self, run: Run, home: Path, process: Start, runtime: Path
+    ) -> None:
+        """Afterwards the home is free and nothing is left; the node ended as by a signal."""
+        node = process("--home", str(home), "up", "--json")
+        number = announced(node)["process"]
+        result = run("stop")
+        assert (result.exit_code, result.stdout) == (0, f"process {number} has ended its node\n")
+        with Home(home):
+            assert list((runtime / "noisemesh").iterdir()) == []
+        assert node.wait(PATIENCE_SECONDS) == 0
+        again = run("stop")
+        assert again.exit_code == 3
+        assert "no node is running on" in again.stderr
+
+    def test_as_json(self, run: Run, home: Path, process: Start) -> None:
+        """Which process it was."""
+        node = process("--home", str(home), "up", "--json")
+        number = announced(node)["process"]
+        assert json.loads(run("stop", "--json").stdout) == {"process": number}
+        assert node.wait(PATIENCE_SECONDS) == 0
+
+    def test_is_not_for_programs(self, run: Run, answering: Callable[..., Any]) -> None:
+        """A node that a program runs is ended by that program: denied, and it says which."""
+        answering({"stop": Denied("end that program: process 42")})
+        result = run("stop")
+        assert result.exit_code == 6
+        assert "process 42" in result.stderr
+
+    def test_one_that_takes_its_time(
+        self, run: Run, home: Path, answering: Callable[..., Any]
+    ) -> None:
+        """A node that still has its home when the time is up is said to go on closing."""
+        run("init")
+        node = answering({"stop": {"process": 42}})
+        with Home(home):
+            result = run("stop", "--timeout", "0.1")
+        assert result.exit_code == 5
+        assert "process 42 has not ended its node within 0.1 s; it was told to" in result.stderr
+        assert node.asked == [("stop", {})]
 
 
 class TestTwoNodes:

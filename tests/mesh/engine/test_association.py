@@ -439,7 +439,7 @@ def test_a_session_of_an_ended_epoch_is_dropped_when_it_is_confirmed(pair):
 def test_a_larger_epoch_ends_the_sessions_of_the_smaller(met):
     """They would carry what nobody accepts."""
     old = met.to_bob.sessions.current
-    met.to_bob._memory.forget(met.to_bob.delivery)
+    met.to_bob.memory.forget(met.to_bob.delivery)
     met.to_bob.end_delivery("forgotten")
     met.to_bob.directory.begin_handshake(met.route, met.bob.id)
     met.world.collect(met.alice)

@@ -81,3 +81,5 @@ def test_a_stranger_that_is_refused_has_lost_nobody(world):
     world.dial(alice, bob, pin=bob.id)
     assert world.run(5, until=lambda: bool(alice.saw(events.ConnectFailed)))
     assert not alice.saw(events.PeerClosed)
+    assert alice.engine.counters["handshakes.refused_by_peer.revoked"] == 1
+    assert bob.engine.counters["handshakes.refused.revoked"] == 1

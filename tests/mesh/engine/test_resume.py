@@ -31,6 +31,7 @@ def test_the_memory_is_bounded(monkeypatch):
     for instance in (b"1", b"2", b"1", b"3"):
         memory.forget(ended(instance, 0))
     assert [memory.epoch_for(i) for i in (b"1", b"2", b"3")] == [1, 0, 1]
+    assert (len(memory), len(Memory())) == (2, 0)
 
 
 @pytest.mark.parametrize(

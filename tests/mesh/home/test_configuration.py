@@ -2,14 +2,17 @@
 
 import dataclasses
 import os
+import re
+import tomllib
 import typing
 from pathlib import Path
 
 import pytest
 
 from handshake.identity import Identity
+from handshake.secret import Secret, SecretText
 from mesh.errors import InvalidConfiguration
-from mesh.home.configuration import SETTINGS, Configuration, reference_table
+from mesh.home.configuration import SETTINGS, Configuration, reference_table, template
 from mesh.home.files import write_private
 
 ID = str(Identity(bytes(range(32))).id)
@@ -27,8 +30,8 @@ WAYS: dict[str, tuple[object, str, str, object]] = {
     ),
     "connect": (f"{ID}@tcp://a:1", f'["{ID}@tcp://a:1"]', f"{ID}@tcp://a:1", (f"{ID}@tcp://a:1",)),
     "mesh": ("team", '"team"', "team", "team"),
-    "mesh_secret": (SECRET, f'"{SECRET.hex()}"', SECRET.hex(), SECRET),
-    "passphrase": ("open sesame", '"open sesame"', "open sesame", "open sesame"),
+    "mesh_secret": (SECRET, f'"{SECRET.hex()}"', SECRET.hex(), Secret(SECRET)),
+    "passphrase": ("open sesame", '"open sesame"', "open sesame", SecretText("open sesame")),
     "rekey_after_seconds": (1, "1", "1.0", 1.0),
     "window_bytes": (8 << 20, "8388608", "8388608", 8 << 20),
     "max_message_bytes": (65536, "65536", "65536", 65536),
@@ -209,6 +212,37 @@ class TestRefusals:
             dataclasses.replace(Configuration(), window_bytes=65536)
         with pytest.raises(dataclasses.FrozenInstanceError):
             Configuration().name = "other"
+
+
+class TestTemplate:
+    def test_names_every_field_with_its_default(self, tmp_path: Path) -> None:
+        """Each key stands there as a comment that may be taken away, and changes nothing then."""
+        text = template('zoë "z"')
+        assert tomllib.loads(text) == {"name": 'zoë "z"'}
+        write_file(tmp_path, text)
+        assert Configuration.load(tmp_path, {}) == Configuration(name='zoë "z"')
+        lines = text.splitlines()
+        keys = [line.removeprefix("# ") for line in lines if re.match(r"# [a-z_]+ = ", line)]
+        names = [setting.name for setting in SETTINGS if setting.name != "name"]
+        assert [key.split(" = ")[0] for key in keys] == names
+        uncommented = "\n".join(key for key in keys if not key.endswith('"..."'))
+        write_file(tmp_path, uncommented)
+        assert Configuration.load(tmp_path, {}) == Configuration()
+        assert [key for key in keys if key.endswith('"..."')] == [
+            'mesh_secret = "..."',
+            'passphrase = "..."',
+        ]
+
+    def test_explains_itself(self) -> None:
+        """What each field means and allows, what wins over the file, and no page to look up."""
+        text = template("alice")
+        one_line = " ".join(line.removeprefix("# ") for line in text.splitlines())
+        for setting in SETTINGS:
+            assert setting.help in one_line
+            assert setting.kind.allowed.replace("`", "") in one_line
+        assert "MESH_LISTEN" in text
+        assert "docs/" not in text
+        assert max(map(len, text.splitlines())) <= 100
 
 
 class TestReference:

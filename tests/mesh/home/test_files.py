@@ -9,6 +9,7 @@ import pytest
 
 from mesh.errors import InvalidConfiguration
 from mesh.home.files import (
+    check_folder,
     open_private,
     prepare_folder,
     read_private,
@@ -69,6 +70,26 @@ class TestFolder:
         """A home that belongs to somebody else is not used."""
         with pytest.raises(InvalidConfiguration, match=f"{tmp_path} belongs to user"):
             prepare_folder(tmp_path)
+
+    def test_link_in_place_of_the_folder_is_refused(self, tmp_path: Path) -> None:
+        """Whoever owns the link decides where it leads: not even one to a private folder is used.
+
+        Nor is a dangling one followed to make the folder that it names.
+        """
+        (tmp_path / "folder").mkdir(mode=0o700)
+        for name in ("folder", "nowhere"):
+            link = tmp_path / f"to {name}"
+            link.symlink_to(name)
+            for function in (prepare_folder, check_folder):
+                with pytest.raises(InvalidConfiguration, match=f"{link} is a link"):
+                    function(link)
+        assert not (tmp_path / "nowhere").exists()
+
+    def test_checking_makes_nothing(self, tmp_path: Path) -> None:
+        """A folder that is missing stays so."""
+        with pytest.raises(InvalidConfiguration, match="cannot look at"):
+            check_folder(tmp_path / "none")
+        assert os.listdir(tmp_path) == []
 
     def test_file_in_place_of_the_folder_is_refused(self, tmp_path: Path) -> None:
         """A home that is a file, or lies below one, is an error that names it."""

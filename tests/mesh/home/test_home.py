@@ -161,6 +161,41 @@ class TestControl:
         monkeypatch.setattr(platformdirs, "user_runtime_path", _no_runtime_folder)
         assert home.control_path == runtime / "home" / "control.sock"
 
+    def test_a_linked_folder_is_refused_by_both_sides(self, runtime: Path) -> None:
+        """The node keeps out of it and the command does not look in; each says why."""
+        (runtime / "elsewhere").mkdir(mode=0o700)
+        linked = runtime / "noisemesh"
+        linked.symlink_to("elsewhere")
+        home = Home(runtime / "home")
+        place = home.control_place()
+        assert place.path == home.control_path == runtime / "home" / "control.sock"
+        assert [f"{linked} is a link" in text for text in place.refused] == [True]
+        assert home.control_paths() == [place.path]
+        assert home.control_refusals() == place.refused
+        assert os.listdir(runtime / "elsewhere") == []
+
+    def test_a_folder_of_somebody_else_is_refused_by_both_sides(
+        self, runtime: Path, monkeypatch: pytest.MonkeyPatch, someone_else: None
+    ) -> None:
+        """Whoever owns the folder could answer in our place."""
+        theirs = runtime / "noisemesh"
+        theirs.mkdir(mode=0o700)
+        monkeypatch.setattr(home_module, "_check_ancestor", lambda folder: None)
+        home = Home(runtime / "home")
+        monkeypatch.setattr(tempfile, "gettempdir", lambda: str(runtime / "none" / "x"))
+        place = home.control_place()
+        assert place.path is None
+        assert place.refused[0].startswith(f"{theirs} belongs to user")
+        assert home.control_paths() == []
+        assert home.control_refusals()[0] == place.refused[0]
+
+    def test_what_is_missing_is_no_refusal(self, runtime: Path) -> None:
+        """Only folders that are there, and are not as they should be, are worth a word."""
+        home = Home(runtime / "home")
+        assert home.control_paths() == home.control_refusals() == []
+        assert home.control_place().refused == []
+        assert os.listdir(runtime) == ["noisemesh"]
+
     def test_never_where_others_could_swap_the_folder(
         self, runtime: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

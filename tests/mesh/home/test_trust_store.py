@@ -13,16 +13,16 @@ from handshake.identity import Identity, NodeId
 from mesh.errors import InvalidConfiguration
 from mesh.home.files import write_private
 from mesh.home.trust_store import TrustStore, _quoted
-from mesh.trust.policy import Decision, Entry, Policy
+from mesh.trust.policy import Decision, Policy, TrustEntry
 
 
 def node(number: int) -> NodeId:
     return Identity(bytes([number]) * 32).id
 
 
-ALICE = Entry(node(1), "alice", ("admin", "worker"), True)
-BOB = Entry(node(2), 'Bob "the \\" Böse', (), True)
-EVE = Entry(node(3), "", (), False)
+ALICE = TrustEntry(node(1), "alice", ("admin", "worker"), True)
+BOB = TrustEntry(node(2), 'Bob "the \\" Böse', (), True)
+EVE = TrustEntry(node(3), "", (), False)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ class TestKept:
         assert "mesh trust reload" in text
         assert f'[[peer]]\nid = "{ALICE.id}"\nname = "alice"\n' in text
         write_private(path, (peer(3, "allowed = false # no!") + peer(4)).encode())
-        assert TrustStore(path).load() == [EVE, Entry(node(4), "", (), True)]
+        assert TrustStore(path).load() == [EVE, TrustEntry(node(4), "", (), True)]
 
     def test_in_memory_nothing_is_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

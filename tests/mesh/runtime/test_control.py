@@ -22,10 +22,11 @@ from mesh.errors import (
     PeerUnreachable,
     UnknownPeer,
 )
-from mesh.home.home import Home
+from mesh.home.home import ControlPlace, Home
 from mesh.io.control_socket import ask
 from mesh.node import Node
 from mesh.runtime import control as control_module
+from nodes import until
 
 PATIENCE_SECONDS = 20.0
 STRANGER = Identity(bytes(31) + b"\x07").id
@@ -131,6 +132,26 @@ class TestSocket:
         assert "the command `mesh` cannot reach this node" in caplog.text
         assert "is not a socket" in caplog.text
 
+    async def test_keeps_out_of_a_folder_that_is_not_ours_alone(
+        self, start: MakeNode, runtime: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It lies in the home then, and the log says why."""
+        (runtime / "elsewhere").mkdir(mode=0o700)
+        (runtime / "noisemesh").symlink_to("elsewhere")
+        alice = await start("alice")
+        assert "the control socket is not put into a folder: " in caplog.text
+        assert f"{runtime}/noisemesh is a link" in caplog.text
+        answer = await ask(tmp_path / "alice" / "control.sock", "status")
+        assert answer["id"] == str(alice.id)
+
+    async def test_may_find_no_place(
+        self, start: MakeNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A node without a folder for it runs, and says that no command reaches it."""
+        monkeypatch.setattr(Home, "control_place", lambda home: ControlPlace(None, []))
+        assert (await start("alice")).endpoints
+        assert "cannot reach this node: there is no folder for its socket" in caplog.text
+
     async def test_in_memory_there_is_none(self, runtime: Path) -> None:
         """A throw-away node leaves nothing on disk, no socket either."""
         async with Node(home=":memory:") as node:
@@ -192,9 +213,23 @@ class TestStatus:
         assert peer["round_trip_seconds"] > 0
         assert peer["endpoints"] == bob.endpoints
         assert peer["refusal"] is None
+        assert 0 <= peer["silent_seconds"] < PATIENCE_SECONDS
         counters = await asker(alice)("counters")
         assert counters["sessions.established"] >= 1
         assert (await asker(alice)("status"))["counters"].keys() >= counters.keys()
+
+    async def test_of_one_whose_connection_is_gone(self, pair: tuple[Node, Node]) -> None:
+        """It is said so at once, with the seconds since it was heard and where it is dialled."""
+        alice, bob = pair
+        endpoint = bob.endpoints[0]
+        bob.running.pump.stop()
+        bob.running.transport.close()
+        await until(lambda: alice.running.presence_of(bob.id) == "no connection")
+        status = await asker(alice)("peers")
+        (peer,) = status["peers"]
+        assert (peer["name"], peer["presence"]) == ("bob", "no connection")
+        assert peer["silent_seconds"] >= 0
+        assert [wish["endpoint"] for wish in status["dialling"]] == [endpoint]
 
     async def test_of_one_that_is_trusted_and_absent(self, start: MakeNode) -> None:
         """Who has never been seen is listed all the same, and who is denied is not."""
@@ -202,6 +237,7 @@ class TestStatus:
         alice.trust.allow(STRANGER, "eve")
         (peer,) = (await asker(alice)("peers"))["peers"]
         assert (peer["name"], peer["presence"], peer["generation"]) == ("eve", "not seen", None)
+        assert peer["silent_seconds"] is None
         alice.trust.deny(STRANGER)
         assert (await asker(alice)("peers"))["peers"] == []
 

@@ -1,6 +1,7 @@
 """Wishes for connections, on virtual time, with a transport and a pump that only take notes."""
 
 import asyncio
+import logging
 from random import Random
 
 import pytest
@@ -281,6 +282,44 @@ async def test_a_refusal_is_explained(reason, by_peer, error, words):
     helps = reason in (Reason.NOT_TRUSTED, Reason.REVOKED)
     assert ("trust allow" in str(caught.value) or f"trust {BOB}" in str(caught.value)) is helps
     assert stage.dialer.wishes() == []
+
+
+@in_virtual_time
+async def test_a_refusal_is_warned_of_once(caplog):
+    """However often it is tried again; another reason, or one after a success, is news."""
+    caplog.set_level(logging.DEBUG, "noisemesh")
+    stage = Stage()
+    stage.dialer.keep(ENDPOINT, BOB)
+
+    async def warnings(reason, times=3):
+        caplog.clear()
+        for _ in range(times):
+            stage.fails(reason, by_peer=True)
+            stage.dialer.trust_changed()
+            await pass_time(1)
+        told = [record.levelno for record in caplog.records if "refuses" in record.message]
+        assert len(told) == times
+        return told.count(logging.WARNING)
+
+    assert await warnings(Reason.NOT_TRUSTED) == 1
+    assert f"mesh trust allow {US}" in caplog.records[0].message
+    assert await warnings(Reason.NOT_TRUSTED) == 0
+    assert await warnings(Reason.REVOKED) == 1
+    stage.stands()
+    assert await warnings(Reason.REVOKED) == 1
+
+
+@in_virtual_time
+async def test_a_program_that_asks_again_is_warned_once(caplog):
+    """Each `connect` raises; the log says it the first time."""
+    stage = Stage()
+    for _ in range(3):
+        task = stage.connects(BOB)
+        await pass_time(0)
+        stage.fails(Reason.NOT_TRUSTED, by_peer=True)
+        with pytest.raises(NotTrusted):
+            await task
+    assert sum("refuses" in record.message for record in caplog.records) == 1
 
 
 @in_virtual_time

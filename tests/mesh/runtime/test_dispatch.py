@@ -61,6 +61,18 @@ async def test_a_peer_stays_one_object_until_its_name_changes(office):
     assert office.dispatch.outgoing["robert"] is office.delivery.outgoing
 
 
+async def test_a_peer_that_is_not_trusted_any_more_is_forgotten(office):
+    """Also one that never had a name; while it is connected it stays the same."""
+    office.policy.allow(PEER_ID)
+    peer = office.connect().peer
+    office.policy.forget(PEER_ID)
+    office.dispatch.refresh_names()
+    assert office.dispatch.mailboxes[PEER_ID].peer is peer
+    office.end()
+    office.dispatch.refresh_names()
+    assert office.dispatch._peers == {}
+
+
 async def test_a_peer_renamed_while_it_is_away_is_new_when_it_returns(office):
     """And a stranger is made anew each time: nothing is kept of it."""
     office.connect()

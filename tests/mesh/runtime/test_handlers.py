@@ -7,7 +7,7 @@ import pytest
 from mailboxes import PEER_ID
 from mesh.errors import InvalidConfiguration, InvalidMessage
 from mesh.model import Peer
-from mesh.runtime.handlers import Handlers, check_subject, describe
+from mesh.runtime.handlers import Handlers, check_failure_listener, check_subject, describe
 
 PEER = Peer(PEER_ID, "bob")
 
@@ -93,6 +93,60 @@ def test_what_cannot_be_a_handler_is_refused_when_it_is_registered(function):
     """Not with the first message."""
     with pytest.raises(InvalidConfiguration, match="'log'"):
         Handlers().on("log")(function)
+
+
+class Failures:
+    """Whatever takes a peer and an error."""
+
+    def note(self, peer, error):
+        """A method."""
+
+    def __call__(self, peer, error):
+        """An object that is called."""
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        Failures().note,
+        Failures(),
+        print,
+        functools.partial(Failures.note, None),
+        lambda *both: None,
+    ],
+)
+def test_what_can_be_told_of_failures(function):
+    """Anything that is called with a peer and an error and returns."""
+    check_failure_listener(function)
+
+
+async def suspends(peer, error): ...
+
+
+class CallableThatSuspends:
+    """An object whose call suspends."""
+
+    async def __call__(self, peer, error): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (suspends, "nobody would await it"),
+        (functools.partial(suspends), "nobody would await it"),
+        (CallableThatSuspends(), "nobody would await it"),
+        (generator, "is a generator"),
+        (sync_generator, "is a generator"),
+        (lambda peer: None, r"takes \(peer\)"),
+        (lambda peer, *, error: None, "not a peer and an error"),
+        ("note", "cannot be called"),
+        (None, "cannot be called"),
+    ],
+)
+def test_what_cannot_be_told_of_failures_is_refused_when_it_is_registered(function, why):
+    """Not with the first failure, when a coroutine would be dropped unawaited."""
+    with pytest.raises(InvalidConfiguration, match=f"on_failure.*{why}"):
+        check_failure_listener(function)
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "2"])

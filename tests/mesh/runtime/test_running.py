@@ -1,6 +1,8 @@
 """A running node as its façade and its tools see it: real sockets, and events handed in."""
 
 import asyncio
+import logging
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -165,6 +167,39 @@ async def test_strangers_are_listed_newest_last_and_not_without_end(make_life):
     assert f"node.trust.allow('{ids[-3]}')" in life.running.explain(ids[-3])
 
 
+async def test_a_stranger_is_warned_of_once_on_both_sides(make_life, caplog):
+    """The first time with the command that would trust it; every attempt is counted."""
+    caplog.set_level(logging.WARNING, "noisemesh")
+    bob = make_life(2)
+    alice = make_life(1, connect=f"{bob.id}@{bob.running.endpoints[0]}")
+
+    def refused(times):
+        here = alice.running.counters["handshakes.refused_by_peer.not_trusted"]
+        return min(here, bob.running.counters["handshakes.refused.not_trusted"]) >= times
+
+    for times in range(1, 4):
+        alice.trust.allow(bob.id, name="bob")  # which has her dial at once
+        await until(partial(refused, times))
+    told = [record.message for record in caplog.records]
+    assert sum(f"node.trust.allow('{alice.id}')" in text for text in told) == 1
+    assert sum(f"mesh trust allow {alice.id}" in text for text in told) == 1
+    bob.trust.deny(alice.id)
+    bob.trust.forget(alice.id)
+    bob.running._on_event(events.StrangerRefused(alice.id, "10.0.0.9", Reason.NOT_TRUSTED))
+    assert f"node.trust.allow('{alice.id}')" in caplog.records[-1].message
+
+
+async def test_one_that_is_denied_is_mentioned_once(make_life, caplog):
+    """Its owner has decided, so it is no warning."""
+    caplog.set_level(logging.INFO, "noisemesh")
+    life = make_life(1)
+    life.trust.deny(ZOE)
+    for _ in range(3):
+        life.running._on_event(events.StrangerRefused(ZOE, "10.0.0.9", Reason.REVOKED))
+    told = [record for record in caplog.records if ZOE.short in record.message]
+    assert [record.levelno for record in told] == [logging.INFO]
+
+
 async def test_presence_is_what_was_told_last(pair):
     """Events of presence are kept for whoever asks; a goodbye is one of them."""
     running = pair.alice.running
@@ -172,6 +207,37 @@ async def test_presence_is_what_was_told_last(pair):
     assert running.presence[pair.bob.id] == "unresponsive"
     await pair.bob.close()
     await until(lambda: running.presence[pair.bob.id] == "closed")
+
+
+async def test_a_peer_without_a_connection_is_not_called_connected(pair):
+    """The moment its last connection is lost, and until another way to it has proved itself."""
+    alice, bob = pair.alice.running, pair.bob.running
+    assert alice.presence_of(pair.bob.id) == "connected"
+    association = alice.engine.association(pair.bob.id)
+    for route in list(association.routes):
+        alice.engine.lost(route, alice.pump.clock())
+    alice.pump.run()
+    assert alice.presence_of(pair.bob.id) == "no connection"
+    assert alice.presence == {pair.bob.id: "connected"}
+    await pair.bob.send(pair.alice.id, 1)
+    await until(lambda: alice.presence_of(pair.bob.id) == "connected")
+    assert bob.presence_of(pair.alice.id) == "connected"
+
+
+async def test_a_dead_peer_is_not_called_connected(pair, caplog):
+    """Whoever dialled it knows as soon as the system closes its connection, long before 10 s."""
+    caplog.set_level(logging.INFO, "noisemesh")
+    alice, bob = pair.alice.running, pair.bob.running
+    bob.pump.stop()
+    bob.transport.close()
+    await until(lambda: alice.presence_of(pair.bob.id) == "no connection")
+    assert f"no connection to {alice.dispatch.peer(pair.bob.id)} is left" in caplog.text
+    assert alice.presence == {pair.bob.id: "connected"}
+    for told in ("unresponsive", "lost", "closed"):
+        alice._on_event(events.PresenceChanged(pair.bob.id, told))
+        expected = "no connection" if told == "unresponsive" else told
+        assert alice.presence_of(pair.bob.id) == expected
+    assert alice.presence_of(ZOE) == "not seen"
 
 
 async def test_who_refuses_us_is_remembered_until_it_lets_us_in(make_life):
@@ -184,6 +250,32 @@ async def test_who_refuses_us_is_remembered_until_it_lets_us_in(make_life):
     bob.trust.allow(alice.id, name="alice")
     await alice.running.dialer.connect(bob.running.endpoints[0], bob.id, 20)
     assert alice.running.refusals == {}
+
+
+@pytest.mark.parametrize("part", ["deny", "forget"])
+async def test_nothing_is_kept_of_whom_nobody_trusts(pair, part):
+    """Its presence and what it answered go with the trust, and late news bring nothing back."""
+    running = pair.alice.running
+    running.refusals[pair.bob.id] = "not trusted"
+    getattr(pair.alice.trust, part)(pair.bob.id)
+    assert running.presence == running.refusals == {}
+    running._on_event(events.PresenceChanged(pair.bob.id, "lost"))
+    running._on_event(events.PeerClosed(pair.bob.id, Reason.NOT_TRUSTED))
+    route = running.dialer.wishes()[0]
+    running._on_event(events.ConnectFailed(route, pair.bob.id, Reason.NOT_TRUSTED, by_peer=True))
+    assert running.presence == running.refusals == {}
+
+
+async def test_trust_may_change_in_the_middle_of_an_event(pair):
+    """A program that denies a peer while it hears of a failure leaves nothing behind either."""
+    running = pair.alice.running
+    running.dispatch.on_failure = lambda peer, error: pair.alice.trust.deny(peer.id)
+    pair.bob.running.pump._transport = None
+    await pair.alice.send(pair.bob.id, 1)
+    running.engine.association(pair.bob.id).on_closed(Reason.CLOSED)
+    running.pump.run()
+    assert running.presence == {}
+    pair.bob.running.pump._transport = pair.bob.running.transport
 
 
 async def test_a_change_of_trust_renames_and_ends(pair):
@@ -207,7 +299,8 @@ async def test_a_second_instance_is_an_alarm(pair):
 
 async def test_events_of_no_room_are_ignored(pair):
     """An event that nobody here reacts to changes nothing."""
-    pair.alice.running._on_event(events.RouteWanted(pair.bob.id))
+    confirmed = events.SessionConfirmed(pair.bob.id, 1, True, True, "AESGCM")
+    pair.alice.running._on_event(confirmed)
     assert pair.alice.running.presence == {pair.bob.id: "connected"}
 
 

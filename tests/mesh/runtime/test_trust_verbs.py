@@ -70,13 +70,11 @@ class TestAllow:
 
 
 class TestOthers:
-    def test_find_takes_ids_and_names(self, trust: TrustVerbs) -> None:
-        """An id need not be on the list, a name must be."""
-        trust.verbs["trust-allow"]({"id": str(BOB), "name": "bob"})
-        assert trust.find("bob") == BOB
-        assert trust.find(str(CAROL)) == CAROL
-        with pytest.raises(UnknownPeer):
-            trust.find("carol")
+    def test_a_name_must_be_on_the_list(self, trust: TrustVerbs) -> None:
+        """Nobody can be denied or forgotten by a name that nobody bears."""
+        for verb in ("trust-deny", "trust-forget"):
+            with pytest.raises(UnknownPeer):
+                trust.verbs[verb]({"peer": "carol"})
 
     def test_deny_by_name_and_by_id(self, trust: TrustVerbs) -> None:
         """A denied peer stays on the list under its name, without its roles."""
@@ -97,4 +95,4 @@ class TestOthers:
         file = tmp_path / "home" / "trust.toml"
         file.write_text(file.read_text().replace('"bob"', '"robert"'))
         assert trust.verbs["trust-reload"]({}) == [entry(BOB, "robert")]
-        assert trust.find("robert") == BOB
+        assert trust.verbs["trust-deny"]({"peer": "robert"})["id"] == str(BOB)

@@ -4,7 +4,7 @@ import pytest
 
 from handshake.identity import Identity, NodeId
 from mesh.errors import AmbiguousName, InvalidConfiguration, UnknownPeer
-from mesh.trust.policy import NAME_MAX_CHARS, Decision, Entry, Policy
+from mesh.trust.policy import NAME_MAX_CHARS, Decision, Policy, TrustEntry
 
 ALICE, BOB, CAROL = (Identity(bytes([number]) * 32).id for number in (1, 2, 3))
 
@@ -63,9 +63,9 @@ def test_entries_list_everybody_in_order() -> None:
     policy.allow(BOB, "robert", ["a", "b"])
     entries = policy.entries()
     assert entries == [
-        Entry(BOB, "robert", ("a", "b")),
-        Entry(CAROL, allowed=False),
-        Entry(ALICE),
+        TrustEntry(BOB, "robert", ("a", "b")),
+        TrustEntry(CAROL, allowed=False),
+        TrustEntry(ALICE),
     ]
     again = Policy(entries)
     assert again.entries() == entries
@@ -76,14 +76,14 @@ def test_entries_list_everybody_in_order() -> None:
 
 def test_a_stored_list_gives_a_denied_peer_no_roles() -> None:
     """Whatever a file says, roles belong to allowed peers."""
-    assert Policy([Entry(BOB, "bob", ("admin",), allowed=False)]).roles_of(BOB) == ()
+    assert Policy([TrustEntry(BOB, "bob", ("admin",), allowed=False)]).roles_of(BOB) == ()
 
 
 def test_another_list_takes_the_place_of_this_one() -> None:
     """As a whole: whom it does not name is unknown, and their petnames are free."""
-    policy = Policy([Entry(ALICE, "alice"), Entry(BOB, "bob", ("worker",))])
-    policy.replace([Entry(CAROL, "alice"), Entry(BOB, allowed=False)])
-    assert policy.entries() == [Entry(CAROL, "alice"), Entry(BOB, allowed=False)]
+    policy = Policy([TrustEntry(ALICE, "alice"), TrustEntry(BOB, "bob", ("worker",))])
+    policy.replace([TrustEntry(CAROL, "alice"), TrustEntry(BOB, allowed=False)])
+    assert policy.entries() == [TrustEntry(CAROL, "alice"), TrustEntry(BOB, allowed=False)]
     assert policy.decide(ALICE) is Decision.UNKNOWN
     assert policy.find("alice") == CAROL
     with pytest.raises(UnknownPeer):
@@ -92,12 +92,12 @@ def test_another_list_takes_the_place_of_this_one() -> None:
 
 def test_a_bad_list_replaces_nothing() -> None:
     """A file with a mistake in it leaves the list in use as it was."""
-    policy = Policy([Entry(ALICE, "alice")])
+    policy = Policy([TrustEntry(ALICE, "alice")])
     with pytest.raises(AmbiguousName):
-        policy.replace([Entry(BOB, "x"), Entry(CAROL, "x")])
+        policy.replace([TrustEntry(BOB, "x"), TrustEntry(CAROL, "x")])
     with pytest.raises(InvalidConfiguration):
-        policy.replace([Entry(BOB, "bob"), Entry(CAROL, " ")])
-    assert policy.entries() == [Entry(ALICE, "alice")]
+        policy.replace([TrustEntry(BOB, "bob"), TrustEntry(CAROL, " ")])
+    assert policy.entries() == [TrustEntry(ALICE, "alice")]
     assert policy.find("alice") == ALICE
 
 
@@ -118,6 +118,17 @@ def test_find_by_petname() -> None:
     for name in ("carol", "", "Bob", str(BOB)):
         with pytest.raises(UnknownPeer):
             policy.find(name)
+
+
+def test_resolve_takes_ids_and_names() -> None:
+    """An id, as such or as text, need not be on the list; a name must be."""
+    policy = Policy()
+    policy.allow(BOB, "bob")
+    assert policy.resolve("bob") == BOB
+    assert policy.resolve(CAROL) is CAROL
+    assert policy.resolve(str(CAROL)) == CAROL
+    with pytest.raises(UnknownPeer):
+        policy.resolve("carol")
 
 
 def test_a_renamed_or_forgotten_peer_frees_its_name() -> None:
@@ -160,7 +171,7 @@ def test_one_name_stands_for_one_peer(allowed: bool) -> None:
     assert policy.find("carol") == CAROL
     assert policy.find("bob") == BOB
     with pytest.raises(AmbiguousName):
-        Policy([Entry(BOB, "x"), Entry(CAROL, "x")])
+        Policy([TrustEntry(BOB, "x"), TrustEntry(CAROL, "x")])
 
 
 @pytest.mark.parametrize("name", ["b", "Bob's laptop", "böb", "鮑勃", "x" * NAME_MAX_CHARS])
@@ -195,7 +206,7 @@ def test_names_and_roles_that_are_refused(name: str) -> None:
     with pytest.raises(InvalidConfiguration):
         policy.allow(BOB, "bob", ["worker", name])
     with pytest.raises(InvalidConfiguration):
-        Policy([Entry(BOB, "bob", (name,))])
+        Policy([TrustEntry(BOB, "bob", (name,))])
     assert policy.entries() == []
 
 

@@ -112,16 +112,16 @@ def test_a_run_is_encoded_as_cbor_would(count: int) -> None:
 
 def test_what_is_packed_is_not_built_before_it_is_wanted() -> None:
     """A megabyte of empty maps is a megabyte, and how many there are is known all the same."""
-    plaintext = body_of([TELL, "a", b"\x9a\x00\x10\x00\x00" + b"\xa0" * (1 << 20)])
+    plaintext = body_of([TELL, "a", b"\x82\x9a\x00\x10\x00\x00" + b"\xa0" * (1 << 20) + b"\x01"])
     tracemalloc.start()
     try:
         (run,) = decode_body(plaintext).runs
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(run[2]) == 1 << 20
+    assert len(run[2]) == 2
     assert peak < 5 << 20
-    assert unpacked(run[2]) == [{}] * (1 << 20)
+    assert unpacked(run[2]) == [[{}] * (1 << 20), 1]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,18 @@ def test_packed_bodies_are_an_array_of_at_least_one(content: str) -> None:
         decode_body(body_of([TELL, "a", bytes.fromhex(content)]))
 
 
-@pytest.mark.parametrize("content", ["81", "82f6", "81f6f6", "81f7", "81c100", "9a10000000f6"])
+def test_messages_of_a_frame_are_bounded() -> None:
+    """By what their runs say they hold, true or not: each costs whoever handles it a turn."""
+    half = messages.MESSAGES_MAX // 2
+    raw = [TELL, "a", [b""] * half]
+    full = decode_body(body_of(raw, packed(TELL, "a", [0] * half)))
+    assert sum(len(run[2]) for run in full.runs) == messages.MESSAGES_MAX
+    for more in (packed(TELL, "a", [0] * (half + 1)), [TELL, "a", bytes.fromhex("9affffffff")]):
+        with pytest.raises(MalformedFrame, match="more messages"):
+            decode_body(body_of(raw, more))
+
+
+@pytest.mark.parametrize("content", ["81", "82f6", "81f6f6", "81f7", "81c100", "9900fff6"])
 def test_packed_bodies_that_are_none_are_found_when_they_are_decoded(content: str) -> None:
     """By whoever wants them: nothing else of the frame is concerned."""
     body = decode_body(body_of([TELL, "a", bytes.fromhex(content)], [TELL, "b", [b"good"]]))

@@ -36,11 +36,21 @@ def test_what_is_no_text_is_left_out_and_counted(texts):
         "binary": 1,
         "hidden": 2,
         "larger than 10,000 bytes": 1,
-        "links": 1,
-        "not regular files": 1,
+        "linked": 1,
+        "special": 1,
     }
     assert len(folder.files) == 4
-    assert "left out: binary 1, hidden 2, larger than 10,000 bytes 1" in folder.describe()
+    assert folder.describe() == (
+        f"4 text files, {folder.size:,} bytes (of no use here: 1 binary, 2 hidden, 1 linked, "
+        "1 special); left out: larger than 10,000 bytes 1"
+    )
+
+
+def test_binary_files_are_not_told_as_a_failure(texts):
+    """Compiled Python beside sources is what most folders hold: nothing is "left out" there."""
+    (texts / "one.pyc").write_bytes(b"\0")
+    told = survey(texts).describe()
+    assert told.endswith(" bytes (of no use here: 1 binary)")
 
 
 @pytest.mark.parametrize("limits", [Limits(files=2), Limits(entries=2)])

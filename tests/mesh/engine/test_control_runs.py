@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.engine import control, events
+from mesh.engine import control_runs, events
 from mesh.engine.routes import RoutesOfPeer
 from mesh.engine.sending import Sending
 from mesh.model import Origin, Route
@@ -130,7 +130,9 @@ def test_two_goodbyes_in_one_frame_are_one(met):
     """The second finds nothing left to end."""
     session = met.to_alice.sessions.current
     for reason in ("superseded", "closed", "superseded"):
-        control.on_item(met.to_alice, session, messages.CLOSE, reason, met.to_alice.routes.best)
+        control_runs.on_item(
+            met.to_alice, session, messages.CLOSE, reason, met.to_alice.routes.best
+        )
     assert met.to_alice.sessions.by_id == {}
 
 
