@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mesh.cli import home_verbs, peer_verbs, trust_verbs, up
+from mesh.cli import home_verbs, key_verbs, peer_verbs, trust_verbs, up
 from mesh.cli.failures import Exit, describe
 from mesh.cli.invocation import Invocation, shared_options, take_shared, verb
 
@@ -89,6 +89,7 @@ home_verbs.add_to(mesh)
 up.add_to(mesh)
 peer_verbs.add_to(mesh)
 trust_verbs.add_to(mesh)
+key_verbs.add_to(mesh)
 
 
 @verb(mesh)

@@ -34,7 +34,7 @@ def init(invocation: Invocation, name: str | None, passphrase: bool) -> None:
     home = invocation.home
     if home.path is None:
         raise Failure(Exit.USAGE, "Usage", "a home in memory cannot be made: give --home a folder")
-    secret = os.environ.get(PASSPHRASE_VARIABLE)
+    secret = configured_passphrase(home)
     if passphrase and secret is None:
         secret = ask_passphrase("Passphrase for the new key", confirm=True)
     with home:
@@ -90,13 +90,24 @@ def usual_name(path: Path) -> str:
     return Configuration().name
 
 
-def ask_passphrase(question: str, *, confirm: bool = False) -> str:
-    """A passphrase from the terminal, unseen. Raises Failure (usage) where there is none."""
+def configured_passphrase(home: Home) -> str | None:
+    """The passphrase of MESH_PASSPHRASE or config.toml, as a node of this home would take it."""
+    hidden = Configuration.load(home.path, os.environ).passphrase
+    return None if hidden is None else hidden.reveal()
+
+
+def ask_passphrase(
+    question: str, *, confirm: bool = False, instead: str = f"set {PASSPHRASE_VARIABLE}"
+) -> str:
+    """A passphrase from the terminal, unseen. Raises Failure (usage) where there is none.
+
+    `instead`: what to do without a terminal.
+    """
     if not has_terminal():
         raise Failure(
             Exit.USAGE,
             "NoPassphrase",
-            f"a passphrase is needed and there is no terminal to ask on; set {PASSPHRASE_VARIABLE}",
+            f"a passphrase is needed and there is no terminal to ask on; {instead}",
         )
     answer: str = click.prompt(
         question, hide_input=True, confirmation_prompt=confirm, err=True, type=str

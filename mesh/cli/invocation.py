@@ -119,6 +119,15 @@ def take_shared(ctx: click.Context, invocation: Invocation) -> None:
     invocation.verbose |= ctx.params.pop("verbose", False)
 
 
+class VerbGroup(click.Group):
+    """Verbs under one word, as in `mesh trust allow`; takes the shared options behind the word."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Take them, then go on to the verb."""
+        take_shared(ctx, ctx.ensure_object(Invocation))
+        return super().invoke(ctx)
+
+
 def verb(group: click.Group, name: str | None = None) -> Callable[[Callable[..., Any]], Any]:
     """Decorator: a verb of `group`, called with the Invocation first."""
 

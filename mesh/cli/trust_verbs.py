@@ -8,7 +8,7 @@ import click
 
 from handshake.errors import InvalidKey
 from handshake.identity import NodeId
-from mesh.cli.invocation import Invocation, shared_options, take_shared, verb
+from mesh.cli.invocation import Invocation, VerbGroup, shared_options, verb
 from mesh.errors import HomeInUse, NodeClosed
 from mesh.home import keys
 from mesh.home.home import Home
@@ -33,16 +33,10 @@ class _Id(click.ParamType[str]):
             self.fail(f"{value[:80]!r} is no node id ({error}); `mesh id` prints one", param, ctx)
 
 
-class _Trust(click.Group):
-    def invoke(self, ctx: click.Context) -> Any:
-        take_shared(ctx, ctx.ensure_object(Invocation))
-        return super().invoke(ctx)
-
-
 def add_to(group: click.Group) -> None:
     """Give the group these verbs."""
 
-    @group.group(cls=_Trust, invoke_without_command=True)
+    @group.group(cls=VerbGroup, invoke_without_command=True)
     @shared_options
     @click.pass_context
     def trust(ctx: click.Context) -> None:

@@ -16,7 +16,7 @@ import click
 
 from mesh.cli.bodies import shown
 from mesh.cli.failures import Exit, Failure
-from mesh.cli.home_verbs import PASSPHRASE_VARIABLE, ask_passphrase, make
+from mesh.cli.home_verbs import ask_passphrase, configured_passphrase, make
 from mesh.cli.invocation import Invocation, Seconds, verb
 from mesh.errors import HomeInUse
 from mesh.home import keys
@@ -113,13 +113,13 @@ def _prepare(home: Home, name: str | None) -> str | None:
         return name
     with home:
         configured = os.path.lexists(home.path / "config.toml")
-        make(home, None if configured else name, os.environ.get(PASSPHRASE_VARIABLE))
+        make(home, None if configured else name, configured_passphrase(home))
     return name if configured else None
 
 
 def _passphrase(home: Home) -> str | None:
-    """Asked for where the key needs one and no variable holds it."""
-    if home.key_file is None or PASSPHRASE_VARIABLE in os.environ:
+    """Asked for where the key needs one and neither a variable nor config.toml holds it."""
+    if home.key_file is None or configured_passphrase(home) is not None:
         return None
     return ask_passphrase("Passphrase") if keys.is_sealed(home.key_file) else None
 

@@ -34,7 +34,7 @@ class Context:
     now: Now = _BEFORE_TIME
     closing: bool = False
     _credentials: Credentials | None = field(default=None, repr=False)
-    _credentials_made: float = 0.0
+    _credentials_made: Now = _BEFORE_TIME
 
     def random_id(self) -> int:
         """A session id or token: 64 random bits, never zero."""
@@ -42,9 +42,9 @@ class Context:
 
     def credentials(self) -> Credentials:
         """Our identity and the X25519 key it delegates; the key is made anew every day."""
-        wall = self.now.wall
         made = self._credentials
-        if made is None or not 0 <= wall - self._credentials_made < STATIC_KEY_SECONDS:
+        if made is None or not self._credentials_are_young():
+            wall = self.now.wall
             private = self.random_bytes(32)
             delegation = self.identity.delegate(
                 x25519_public(private),
@@ -54,5 +54,15 @@ class Context:
                 self.settings.mesh_id,
             )
             made = self._credentials = Credentials(self.identity, private, delegation)
-            self._credentials_made = wall
+            self._credentials_made = self.now
         return made
+
+    def _credentials_are_young(self) -> bool:
+        """By both clocks: the wall's judges delegations, and it may be set back a little each day.
+
+        A chain of sessions lives for a day of elapsed time. By the wall's clock alone the same key
+        would begin the next one.
+        """
+        made, now = self._credentials_made, self.now
+        by_wall = 0 <= now.wall - made.wall < STATIC_KEY_SECONDS
+        return by_wall and now.elapsed - made.elapsed < STATIC_KEY_SECONDS

@@ -64,7 +64,8 @@ def read(peer_id: NodeId, terms: dict[str, object], *, at_the_end: bool) -> Term
             pass
         case _:
             raise Refused(Reason.MALFORMED, peer_id, "not the terms that this wire knows")
-    if constants.VERSION not in versions:
+    # True and 1.0 equal 1, and are no versions.
+    if not any(type(version) is int and version == constants.VERSION for version in versions):
         raise Refused(Reason.VERSION, peer_id, f"it speaks {versions!r:.80}")
     checked = Terms(
         instance,

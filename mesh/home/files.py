@@ -4,6 +4,7 @@ Every problem is an `InvalidConfiguration` that names the file, says what is wro
 command mends it, that command. No function here changes a file that it complains about.
 """
 
+import errno
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from mesh.errors import InvalidConfiguration
 
@@ -27,6 +28,16 @@ _OPEN_FLAGS: int = (
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_BINARY", 0)
 )
+_MAKE_ROOM = "; make room on that disk and try again"
+_MAKE_WRITABLE = "; make its folder writable for this user, or choose another"
+_REMEDIES = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EACCES: _MAKE_WRITABLE,
+    errno.EPERM: _MAKE_WRITABLE,
+    errno.EROFS: _MAKE_WRITABLE,
+    errno.ENOENT: "; is its folder there?",
+}
 
 
 class Signature(NamedTuple):
@@ -95,8 +106,10 @@ def open_private(path: Path, flags: int) -> int:
         if not stat.S_ISREG(found.st_mode):
             raise _not_a_file(path)
         _check_owner_and_mode(path, found, FILE_MODE)
-    except BaseException:
+    except BaseException as error:
         os.close(descriptor)
+        if isinstance(error, OSError):
+            raise unusable("look at", path, error) from error
         raise
     return descriptor
 
@@ -112,7 +125,7 @@ def read_private(path: Path, *, limit_bytes: int) -> PrivateFile | None:
     except FileNotFoundError:
         return None
     try:
-        with os.fdopen(descriptor, "rb") as file:
+        with _file_of(descriptor) as file:
             found = os.fstat(descriptor)  # before reading: a later edit must differ from it
             data = file.read(limit_bytes + 1)
     except OSError as error:
@@ -149,6 +162,7 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
     except OSError as error:
         raise InvalidConfiguration(
             f"cannot write {path}: {_reason(error)}; what was there before is untouched"
+            f"{_REMEDIES.get(error.errno or 0, '')}"
         ) from error
     finally:
         with suppress(OSError):
@@ -171,6 +185,14 @@ def remove_temporary_files(folder: Path) -> None:
 def unusable(what: str, path: Path, error: OSError) -> InvalidConfiguration:
     """The error for an operation that the operating system refused."""
     return InvalidConfiguration(f"cannot {what} {path}: {_reason(error)}")
+
+
+def _file_of(descriptor: int) -> BinaryIO:
+    try:
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _write_new_file(path: Path, data: bytes) -> None:

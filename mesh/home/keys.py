@@ -3,21 +3,26 @@
 A small TOML file. `id` is the public node id and must belong to the seed; `check` covers every
 other field, so that damage is told apart from a wrong passphrase. A passphrase becomes a key by
 Argon2id under a salt of its own; that key seals this one seed and nothing else, and a new
-passphrase or copy takes a new salt. Nothing here prints, logs or raises a secret.
+passphrase or copy takes a new salt. `created` says when the identity was made; files of before
+lack it. Nothing here prints, logs or raises a secret.
 """
 
 import hashlib
 import os
+import time
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from handshake.errors import DecryptionFailed, InvalidKey
 from handshake.identity import Identity, NodeId
 from handshake.primitives import passphrase_key, secret_box_open, secret_box_seal
+from handshake.secret import HoldsSecret
 from mesh.errors import InvalidConfiguration
-from mesh.home.files import read_private, write_private
+from mesh.home.files import Signature, read_private, signature_of, write_private
 
 RandomBytes = Callable[[int], bytes]
 Fields = Mapping[str, str | int]
@@ -39,6 +44,7 @@ _SEALED_FIELDS: Final = {
     "salt": str,
     "sealed_seed": str,
 }
+_TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class PassphraseCost(NamedTuple):
@@ -55,6 +61,24 @@ _LOWEST_COST: Final = PassphraseCost(1, 8 << 10)
 _HIGHEST_COST: Final = PassphraseCost(16, 1 << 30)
 
 
+class Description(NamedTuple):
+    """What may be said of a key file. `created`: UTC as in RFC 3339, None when not known."""
+
+    id: NodeId
+    sealed: bool
+    created: str | None
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class OpenedKey(HoldsSecret):
+    """An identity, and what `write` needs to know of the file it came from."""
+
+    identity: Identity
+    sealed: bool
+    created: str | None
+    signature: Signature | None
+
+
 def create(
     path: Path,
     *,
@@ -68,21 +92,61 @@ def create(
     unusable.
     """
     identity = Identity.generate(random_bytes)
-    fields: dict[str, str | int] = {"version": VERSION, "id": str(identity.id)}
-    if passphrase is None:
-        fields["seed"] = identity.export_seed().hex()
-    else:
-        salt = random_bytes(SALT_BYTES)
-        key = _derive_key(passphrase, salt, cost)
-        sealed = secret_box_seal(key, identity.export_seed(), random_bytes(NONCE_BYTES))
-        fields |= {
-            "operations": cost.operations,
-            "memory_bytes": cost.memory_bytes,
-            "salt": salt.hex(),
-            "sealed_seed": sealed.hex(),
-        }
-    write_private(path, _render(fields), replace=False)
+    created = datetime.fromtimestamp(time.time(), UTC).strftime(_TIME_FORMAT)
+    key = OpenedKey(identity, sealed=False, created=created, signature=None)
+    data = _file_of(key, passphrase, random_bytes, cost)
+    write_private(path, data, replace=False)
     return identity
+
+
+def open_key(path: Path, *, passphrase: str | None = None) -> OpenedKey:
+    """The identity kept in `path`, to be written again; raises as `load` does."""
+    signature = signature_of(path)
+    fields = _read_fields(path)
+    return OpenedKey(
+        _identity_of(path, fields, passphrase),
+        sealed="sealed_seed" in fields,
+        created=_created(fields),
+        signature=signature,
+    )
+
+
+def seal_again(
+    path: Path,
+    key: OpenedKey,
+    passphrase: str | None,
+    *,
+    random_bytes: RandomBytes = os.urandom,
+    cost: PassphraseCost = PASSPHRASE_COST,
+) -> None:
+    """Replace the file that `key` was opened from, whole or not at all, by one under `passphrase`.
+
+    None leaves it unsealed. Raises `InvalidConfiguration`, the file untouched, when it is not the
+    one that was opened any more, cannot be written, or the passphrase is unusable. The caller keeps
+    other writers out.
+    """
+    data = _file_of(key, passphrase, random_bytes, cost)
+    if signature_of(path) != key.signature:
+        raise InvalidConfiguration(
+            f"{path} was changed by somebody else meanwhile and is left as it is; try again"
+        )
+    write_private(path, data)
+
+
+def write_copy(
+    path: Path,
+    key: OpenedKey,
+    passphrase: str,
+    *,
+    random_bytes: RandomBytes = os.urandom,
+    cost: PassphraseCost = PASSPHRASE_COST,
+) -> None:
+    """Write a copy of `key`, sealed with `passphrase`, to `path`; nothing is ever replaced.
+
+    Raises `InvalidConfiguration` when something lies there, the file cannot be written, or the
+    passphrase is unusable.
+    """
+    write_private(path, _file_of(key, passphrase, random_bytes, cost), replace=False)
 
 
 def load(path: Path, *, passphrase: str | None = None) -> Identity:
@@ -93,17 +157,7 @@ def load(path: Path, *, passphrase: str | None = None) -> Identity:
     and none is given. A passphrase for a file that is not sealed is refused as well: whoever
     gave it believes the file to be protected.
     """
-    fields = _read_fields(path)
-    if "seed" in fields:
-        if passphrase is not None:
-            raise InvalidConfiguration(f"{path} is not sealed with a passphrase, but one was given")
-        seed = _bytes_of(path, fields, "seed", SEED_BYTES)
-    else:
-        seed = _open_seed(path, fields, passphrase)
-    identity = Identity(seed)
-    if str(identity.id) != fields["id"]:
-        raise _damaged(path, "its id does not belong to its seed")
-    return identity
+    return _identity_of(path, _read_fields(path), passphrase)
 
 
 def load_or_create(
@@ -126,15 +180,58 @@ def load_or_create(
 
 def load_id(path: Path) -> NodeId:
     """The public id kept in `path`, for which no passphrase is needed; raises as `load` does."""
-    try:
-        return NodeId.parse(str(_read_fields(path)["id"]))
-    except InvalidKey:
-        raise _damaged(path, "its id is not a node id") from None
+    return describe(path).id
 
 
 def is_sealed(path: Path) -> bool:
     """Whether the identity kept in `path` needs a passphrase; raises as `load_id` does."""
     return "sealed_seed" in _read_fields(path)
+
+
+def describe(path: Path) -> Description:
+    """What may be said of the file without a passphrase; raises as `load_id` does."""
+    fields = _read_fields(path)
+    try:
+        node_id = NodeId.parse(str(fields["id"]))
+    except InvalidKey:
+        raise _damaged(path, "its id is not a node id") from None
+    return Description(node_id, "sealed_seed" in fields, _created(fields))
+
+
+def _file_of(
+    key: OpenedKey, passphrase: str | None, random_bytes: RandomBytes, cost: PassphraseCost
+) -> bytes:
+    fields: dict[str, str | int] = {"version": VERSION, "id": str(key.identity.id)}
+    if key.created is not None:
+        fields["created"] = key.created
+    if passphrase is None:
+        return _render(fields | {"seed": key.identity.export_seed().hex()})
+    salt = random_bytes(SALT_BYTES)
+    sealing = _derive_key(passphrase, salt, cost)
+    sealed = secret_box_seal(sealing, key.identity.export_seed(), random_bytes(NONCE_BYTES))
+    fields |= {
+        "operations": cost.operations,
+        "memory_bytes": cost.memory_bytes,
+        "salt": salt.hex(),
+        "sealed_seed": sealed.hex(),
+    }
+    return _render(fields)
+
+
+def _identity_of(path: Path, fields: Fields, passphrase: str | None) -> Identity:
+    if "seed" in fields:
+        if passphrase is not None:
+            raise InvalidConfiguration(
+                f"{path} is not sealed with a passphrase, but one was given; give none, or seal "
+                "it with: mesh keys passphrase"
+            )
+        seed = _bytes_of(path, fields, "seed", SEED_BYTES)
+    else:
+        seed = _open_seed(path, fields, passphrase)
+    identity = Identity(seed)
+    if str(identity.id) != fields["id"]:
+        raise _damaged(path, "its id does not belong to its seed")
+    return identity
 
 
 def _open_seed(path: Path, fields: Fields, passphrase: str | None) -> bytes:
@@ -153,7 +250,10 @@ def _open_seed(path: Path, fields: Fields, passphrase: str | None) -> bytes:
     try:
         seed = secret_box_open(key, sealed)
     except DecryptionFailed:
-        raise InvalidConfiguration(f"wrong passphrase for {path}") from None
+        raise InvalidConfiguration(
+            f"wrong passphrase for {path}; give the one it was sealed with, as passphrase= or in "
+            "MESH_PASSPHRASE, or restore a backup whose passphrase you know"
+        ) from None
     if len(seed) != SEED_BYTES:
         raise _damaged(path, "its seed has the wrong length")
     return seed
@@ -200,16 +300,32 @@ def _read_fields(path: Path) -> Fields:
     if type(version) is int and version > VERSION:
         raise InvalidConfiguration(
             f"{path} was written by a newer noisemesh (key file version {version}, this one "
-            f"reads {VERSION}); it is left as it is"
+            f"reads {VERSION}); it is left as it is, upgrade noisemesh to use it"
         )
     check = table.pop("check", None)
-    shape = _PLAIN_FIELDS if "seed" in table else _SEALED_FIELDS
+    shape = dict(_PLAIN_FIELDS if "seed" in table else _SEALED_FIELDS)
+    if "created" in table:
+        shape["created"] = str
     if {name: type(value) for name, value in table.items()} != shape:
         raise _damaged(path, "fields are missing, unknown or of the wrong type")
     fields = {name: value for name, value in table.items() if isinstance(value, str | int)}
     if version != VERSION or check != _check(fields):
         raise _damaged(path, "its check does not match")
+    if "created" in fields and not _is_time(str(fields["created"])):
+        raise _damaged(path, "the time it was created is none")
     return fields
+
+
+def _created(fields: Fields) -> str | None:
+    created = fields.get("created")
+    return None if created is None else str(created)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.strptime(text, _TIME_FORMAT).strftime(_TIME_FORMAT) == text
+    except ValueError:
+        return False
 
 
 def _parse(data: bytes) -> dict[str, object] | None:

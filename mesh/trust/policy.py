@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from handshake.constants import ID_TEXT_CHARS
 from handshake.errors import InvalidKey
 from handshake.identity import NodeId
 from mesh.errors import AmbiguousName, InvalidConfiguration, UnknownPeer
 
 NAME_MAX_CHARS: Final = 64
 """Petnames and roles: as many as fit a line of a list."""
+_ID_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 
 
 class Decision(Enum):
@@ -95,7 +97,8 @@ class Policy:
         try:
             return self._ids[name]
         except KeyError:
-            raise UnknownPeer(f"no peer is called {name!r}; `mesh trust list` names them") from None
+            fault = _fault_of_id(name) or "`mesh trust list` names them"
+            raise UnknownPeer(f"no peer is called {name!r:.80}; {fault}") from None
 
     def resolve(self, peer: NodeId | str) -> NodeId:
         """The peer of an id, of the text of one, or of a petname. Raises `UnknownPeer`."""
@@ -129,11 +132,23 @@ def _checked_roles(roles: Iterable[str]) -> tuple[str, ...]:
 
 def _check_name(name: str) -> None:
     _check_word(name, "a name")
+    if _has_form_of_id(name):
+        raise InvalidConfiguration("a name with the form of an id would hide whom it stands for")
+
+
+def _has_form_of_id(text: str) -> bool:
+    return len(text) == ID_TEXT_CHARS and set(text.lower()) <= _ID_CHARACTERS
+
+
+def _fault_of_id(text: str) -> str:
+    """Why a text with the form of an id is none; nothing for any other text."""
+    if not _has_form_of_id(text):
+        return ""
     try:
-        NodeId.parse(name)
-    except InvalidKey:
-        return
-    raise InvalidConfiguration("a name that is the text of an id would hide whom it stands for")
+        NodeId.parse(text)
+    except InvalidKey as error:
+        return f"nor is it a node id: {error}"
+    return ""
 
 
 def _check_word(word: str, what: str) -> None:

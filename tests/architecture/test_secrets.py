@@ -72,7 +72,12 @@ async def zoo(tmp_path):
     """Every object of the zoo that is of a type of ours, and all secrets in them."""
     async with secret_zoo.running_nodes(tmp_path / "home") as nodes:
         roots = [secret_zoo.handshakes(), secret_zoo.world(), secret_zoo.configuration(), *nodes]
-        roots += [exchanges.ALICE, KeyPair.of(STATICS[0]), SecretText("hidden text of the zoo")]
+        roots += [
+            secret_zoo.opened_key(tmp_path / "home"),
+            exchanges.ALICE,
+            KeyPair.of(STATICS[0]),
+            SecretText("hidden text of the zoo"),
+        ]
         found = secret_holders.reachable(roots)
         secrets = secret_zoo.given_secrets() | secret_holders.secrets_in(found)
         yield found, secret_holders.forms_of(secrets)

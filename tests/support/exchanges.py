@@ -56,9 +56,12 @@ def run(initiator, responder, extra=None):
 
 
 class Insider:
-    """Somebody who knows the psk and has keys, but says in its payload whatever it likes."""
+    """Somebody who knows the psk and has keys, but says in its payload whatever it likes.
 
-    def __init__(self, role, static, codec=None):
+    `static`: a private key, or a `KeyPair` whose halves need not belong together.
+    """
+
+    def __init__(self, role, static, codec=None, psk=PSK):
         self.role = role
         self.static = static
         self.codec = codec or CanonicalCodec()
@@ -67,7 +70,7 @@ class Insider:
             initiator=role == b"initiator",
             prologue=b"prologue",
             s=static,
-            psks=(PSK,),
+            psks=(psk,),
         )
 
     def payload(self, identity, delegation, h, peer_id, role=None, static=None):

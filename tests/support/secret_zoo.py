@@ -9,6 +9,7 @@ from handshake.errors import Refused
 from handshakes import pair, psks_of, run
 from mesh import Node
 from mesh.home.configuration import Configuration
+from mesh.home.keys import open_key
 from mesh.testing.network import World
 from nodes import join
 
@@ -113,6 +114,11 @@ async def running_nodes(home):
 def configuration():
     """A configuration with both of its secrets."""
     return Configuration(mesh_secret=MESH_SECRET, passphrase=PASSPHRASE)
+
+
+def opened_key(home):
+    """The key file of a home, opened to be written again."""
+    return open_key(home / "identity.toml")
 
 
 def given_secrets():

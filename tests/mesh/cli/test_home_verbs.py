@@ -15,6 +15,7 @@ from mesh.cli import home_verbs
 from mesh.cli.failures import Exit, Failure
 from mesh.home import keys
 from mesh.home.configuration import Configuration, template
+from mesh.home.files import write_private
 from mesh.home.keys import PassphraseCost
 
 Run = Callable[..., Any]
@@ -98,6 +99,13 @@ class TestPassphrase:
         assert keys.load(home / "identity.toml", passphrase="correct horse")
         assert "horse" not in result.output
         assert run("id").stdout.strip() == str(keys.load_id(home / "identity.toml"))
+
+    def test_comes_from_the_configuration(self, run: Run, home: Path) -> None:
+        """A home that is configured with one gets a sealed key, which its node can open."""
+        home.mkdir(mode=0o700)
+        write_private(home / "config.toml", b'passphrase = "correct horse"\n')
+        assert json.loads(run("init", "--json").stdout)["sealed"] is True
+        assert keys.load(home / "identity.toml", passphrase="correct horse")
 
     def test_is_asked_for_twice(
         self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch

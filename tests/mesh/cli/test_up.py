@@ -15,6 +15,7 @@ import pytest
 from mesh.cli import home_verbs, up
 from mesh.errors import Denied, MeshError
 from mesh.home import keys
+from mesh.home.files import write_private
 from mesh.home.home import Home
 from mesh.home.keys import PassphraseCost
 from mesh.io.control_socket import ask
@@ -181,6 +182,13 @@ class TestHere:
         assert "wrong passphrase" in wrong.stderr
         assert run("up", input="\n").exit_code != 0
         monkeypatch.setenv("MESH_PASSPHRASE", "horse")
+        assert up_here(run, home).exit_code == 0
+
+    def test_a_passphrase_in_the_configuration_is_not_asked_for(self, run: Run, home: Path) -> None:
+        """config.toml may hold it, as it may hold every setting; no terminal is needed then."""
+        home.mkdir(mode=0o700)
+        write_private(home / "config.toml", b'passphrase = "horse"\n')
+        keys.create(home / "identity.toml", passphrase="horse", cost=PassphraseCost(1, 8192))
         assert up_here(run, home).exit_code == 0
 
 

@@ -37,6 +37,15 @@ def test_a_clock_that_was_put_back_makes_new_credentials(context):
     context.credentials().delegation.verify(context.identity.id, context.settings.mesh_id, 900_000)
 
 
+def test_a_clock_that_is_put_back_a_second_a_day_keeps_no_key_longer(context):
+    """A day is over when the clock that never jumps says so."""
+    keys = [bytes([n]) * 32 for n in (1, 2)]
+    context.random_bytes = lambda _length: keys.pop(0)
+    first = context.credentials()
+    context.now = Now(100.0 + STATIC_KEY_SECONDS, 1_000_000.0 + STATIC_KEY_SECONDS - 1)
+    assert context.credentials().static_private != first.static_private
+
+
 def test_a_clock_that_stands_at_its_beginning_is_no_crash(context):
     """A machine without a battery wakes up in 1970; it finds no peers, but it runs."""
     context.now = Now(1.0, 5.0)

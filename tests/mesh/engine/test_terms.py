@@ -79,7 +79,13 @@ def test_message_3_without_a_sound_generation_and_resume_is_refused(changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"versions": []}, {"versions": [2, "1"]}, {"suites": []}, {"suites": ["AESGCM", 5]}],
+    [
+        {"versions": []},
+        {"versions": [2, "1"]},
+        {"versions": [True, 1.0]},
+        {"suites": []},
+        {"suites": ["AESGCM", 5]},
+    ],
 )
 def test_without_a_common_version_or_suite_there_is_no_session(changes):
     """Every node speaks version 1 and offers ChaCha20-Poly1305."""

@@ -1,9 +1,11 @@
 """The key file: what is kept comes back, damage is noticed, and nothing leaks."""
 
 import os
+import pickle
 import re
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,18 @@ from handshake.identity import Identity
 from mesh.errors import InvalidConfiguration
 from mesh.home import keys
 from mesh.home.files import write_private
-from mesh.home.keys import PassphraseCost, create, is_sealed, load, load_id, load_or_create
+from mesh.home.keys import (
+    PassphraseCost,
+    create,
+    describe,
+    is_sealed,
+    load,
+    load_id,
+    load_or_create,
+    open_key,
+    seal_again,
+    write_copy,
+)
 
 CHEAP = PassphraseCost(1, 8192)
 PASSPHRASE = "correct horse, Zoë"
@@ -158,11 +171,90 @@ class TestKept:
             load_or_create(path)
 
 
+class TestWrittenAgain:
+    def test_time_of_birth_is_kept(self, path: Path, passphrase: str | None) -> None:
+        """A new file says when its identity was made, in UTC; whatever is done to it later."""
+        make(path, passphrase)
+        created = describe(path).created
+        assert created is not None
+        assert abs(datetime.fromisoformat(created) - datetime.now(UTC)) < timedelta(hours=1)
+        seal_again(path, open_key(path, passphrase=passphrase), "new", cost=CHEAP)
+        write_copy(path.with_name("copy"), open_key(path, passphrase="new"), "other", cost=CHEAP)
+        assert describe(path.with_name("copy")) == describe(path) == (load_id(path), True, created)
+
+    def test_files_of_before_do_not_say_when(self, path: Path) -> None:
+        """They are read as ever, and nothing is made up."""
+        made = make(path)
+        change(path, "^created.*\n", "", mend_check=True)
+        assert load(path).id == made.id
+        assert describe(path).created is None
+        seal_again(path, open_key(path), PASSPHRASE, cost=CHEAP)
+        assert describe(path).created is None
+
+    @pytest.mark.parametrize("time", ['"yesterday"', '"2026-13-01T00:00:00Z"', '""', "5"])
+    def test_a_time_that_is_none_is_damage(self, path: Path, time: str) -> None:
+        """As with every field, nothing but what this program writes is read."""
+        make(path)
+        change(path, "^created = .*", f"created = {time}", mend_check=True)
+        assert "is damaged" in refused(path)
+
+    def test_sealed_again_and_opened(self, path: Path, passphrase: str | None) -> None:
+        """Under a new passphrase, or under none; the old one opens nothing any more."""
+        seed = make(path, passphrase).export_seed()
+        key = open_key(path, passphrase=passphrase)
+        assert key.sealed == (passphrase is not None)
+        seal_again(path, key, "new", cost=CHEAP)
+        assert load(path, passphrase="new").export_seed() == seed
+        refused(path, passphrase)
+        seal_again(path, open_key(path, passphrase="new"), None)
+        assert load(path).export_seed() == seed
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    def test_file_that_was_changed_meanwhile_is_left_alone(self, path: Path) -> None:
+        """Whoever opened it before cannot undo what somebody else has done since."""
+        make(path)
+        late = open_key(path)
+        seal_again(path, open_key(path), PASSPHRASE, cost=CHEAP)
+        with pytest.raises(InvalidConfiguration, match="changed by somebody else meanwhile"):
+            seal_again(path, late, None)
+        assert is_sealed(path)
+
+    def test_unusable_passphrase_changes_nothing(self, path: Path) -> None:
+        """Neither the file nor a copy is written."""
+        make(path)
+        before = look(path)
+        for write in (
+            lambda: seal_again(path, open_key(path), "", cost=CHEAP),
+            lambda: write_copy(path.with_name("copy"), open_key(path), "", cost=CHEAP),
+        ):
+            with pytest.raises(InvalidConfiguration, match="empty or holds half"):
+                write()
+        assert look(path) == before
+        assert not path.with_name("copy").exists()
+
+    def test_copy_never_replaces(self, path: Path) -> None:
+        """Not even the file that it is a copy of."""
+        make(path)
+        with pytest.raises(InvalidConfiguration, match="exists already"):
+            write_copy(path, open_key(path), PASSPHRASE, cost=CHEAP)
+        assert not is_sealed(path)
+
+    def test_opened_key_shows_nothing(self, path: Path) -> None:
+        """It prints its type alone, and is not pickled."""
+        make(path)
+        key = open_key(path)
+        assert repr(key) == "<OpenedKey>"
+        with pytest.raises(TypeError):
+            pickle.dumps(key)
+
+
 class TestPassphrase:
     def test_wrong_passphrase_is_told_apart_from_damage(self, path: Path) -> None:
         """The one mistake a person makes every day has its own words."""
         make(path, PASSPHRASE)
-        assert refused(path, "wrong") == f"wrong passphrase for {path}"
+        said = refused(path, "wrong")
+        assert said.startswith(f"wrong passphrase for {path}; give the one it was sealed with")
+        assert "restore a backup" in said
         change(path, '^sealed_seed = "..', 'sealed_seed = "00')
         assert "is damaged: its check does not match" in refused(path, PASSPHRASE)
 
@@ -174,7 +266,9 @@ class TestPassphrase:
     def test_passphrase_for_a_plain_file_is_refused(self, path: Path) -> None:
         """Whoever gives a passphrase believes the file to be sealed; silence would deceive."""
         make(path)
-        assert "is not sealed with a passphrase, but one was given" in refused(path, PASSPHRASE)
+        said = refused(path, PASSPHRASE)
+        assert "is not sealed with a passphrase, but one was given" in said
+        assert "seal it with: mesh keys passphrase" in said
 
     @pytest.mark.parametrize("passphrase", ["", "horse\ud800"])
     def test_unusable_passphrase_makes_no_file(self, path: Path, passphrase: str) -> None:
@@ -263,7 +357,9 @@ class TestDamage:
         """A file that a later program wrote is told as such, whatever else it holds."""
         make(path, passphrase)
         change(path, "^version = 1", "version = 2\nquantum = true")
-        assert "written by a newer noisemesh (key file version 2" in refused(path, passphrase)
+        said = refused(path, passphrase)
+        assert "written by a newer noisemesh (key file version 2" in said
+        assert "upgrade noisemesh" in said
 
     @pytest.mark.parametrize("version", ["0", "true", '"1"', "1.0"])
     def test_other_versions_are_damage(self, path: Path, version: str) -> None:

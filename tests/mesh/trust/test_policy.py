@@ -227,3 +227,15 @@ def test_a_name_that_is_an_id_is_refused(spelling: type[str]) -> None:
     """A petname can never pretend to be an id, in either case."""
     with pytest.raises(InvalidConfiguration):
         Policy().allow(BOB, spelling(str(CAROL)))
+
+
+@pytest.mark.parametrize("text", [f"{CAROL}"[:-2] + "aa", "A" * 56])
+def test_what_was_meant_for_an_id_is_no_name(text: str) -> None:
+    """A mistyped id is told as such where somebody is looked for, and is no petname either."""
+    policy = Policy()
+    with pytest.raises(UnknownPeer, match="nor is it a node id: the checksum"):
+        policy.find(text)
+    with pytest.raises(InvalidConfiguration, match="form of an id"):
+        policy.allow(BOB, text)
+    policy.allow(BOB, text[:-1] + "9")
+    assert policy.find(text[:-1] + "9") == BOB
