@@ -48,6 +48,7 @@ def test_a_skipped_file_fails_where_everything_is_required(project):
     assert result.ret == 1
 
 
+@pytest.mark.slow
 def test_skips_of_several_processes_are_listed_once(project):
     """When tests are shared out to processes, each skip stands in the list once, and fails it."""
     project.makepyfile(

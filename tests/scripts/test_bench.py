@@ -64,6 +64,7 @@ def test_a_run_of_one_workload_prints_a_table(capsys):
     assert "round trip" not in text
 
 
+@pytest.mark.slow
 def test_hot_spots_are_found_on_both_sides():
     """The profile names functions of noisemesh in its sender and in its receiver."""
     peers, workloads = choose(["noisemesh", "64B"])

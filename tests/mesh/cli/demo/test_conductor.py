@@ -126,6 +126,7 @@ def test_groups_in_groups_are_taken_apart():
     assert list(leaves(ExceptionGroup("a", [ExceptionGroup("b", [one]), two]))) == [one, two]
 
 
+@pytest.mark.slow
 def test_separate_processes_work_anywhere(texts, scratch):
     """From another folder, not on a terminal: real processes, exit code 0, all gone at the end."""
     elsewhere = texts / "below"
