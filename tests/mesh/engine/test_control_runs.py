@@ -199,6 +199,22 @@ def test_a_first_frame_that_is_no_welcome_makes_no_session(pair, monkeypatch, ki
     assert sum(both.counts("handshakes.begun")) == 2
 
 
+def test_a_welcome_that_goes_back_makes_no_session(met, monkeypatch):
+    """Its generation is beyond all that the initiator said it knows; the old session goes on."""
+    seal = Sending.seal_control
+
+    def backwards(self, session, kind, item=None):
+        return seal(self, session, kind, [1, *item[1:]] if kind == messages.WELCOME else item)
+
+    monkeypatch.setattr(Sending, "seal_control", backwards)
+    current = met.to_bob.sessions.current
+    met.world.dial(met.alice, met.bob)
+    met.world.run(2)
+    assert met.alice.engine.counters["dropped.malformed"] >= 1
+    assert met.to_bob.sessions.current is current
+    assert met.alice.engine.counters["sessions.established"] == 1
+
+
 def test_a_welcome_to_what_has_ended_meanwhile_makes_no_session(pair, kinds):
     """While it was under way, a newer epoch began."""
     both = pair(latency=0.05).meet()
