@@ -63,7 +63,10 @@ def test_common_handshakes_in_every_suite(peer, role, suite, random_bytes):
 
 @PEER
 @ROLE
-@pytest.mark.parametrize("suite", FEW_SUITES)
+@pytest.mark.parametrize(
+    "suite",
+    [FEW_SUITES[0], *(pytest.param(suite, marks=pytest.mark.slow) for suite in FEW_SUITES[1:])],
+)
 def test_every_handshake_that_the_peer_knows(peer, role, suite, random_bytes):
     """Deferred patterns, each psk modifier and several at once, in two suites with all ciphers."""
     known = [handshake for handshake in HANDSHAKES if peer.speaks(handshake)]
