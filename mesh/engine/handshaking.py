@@ -11,7 +11,6 @@ from handshake.authentication import Claim, Established, Initiator, Responder
 from handshake.constants import Reason
 from handshake.errors import DecryptionFailed, HandshakeError, Refused
 from handshake.identity import NodeId
-from handshake.primitives import Aead
 from mesh.engine import events, terms
 from mesh.engine.context import Context
 from mesh.engine.dial import Dial
@@ -195,9 +194,8 @@ class Handshaking:
             return
         session = half_open.session
         _, receive_key = session.established.traffic_keys(terms.COMMON_SUITE)
-        reason = terms.reason_of(
-            loads(frames.open_refusal(Aead(terms.COMMON_SUITE, receive_key), frame))
-        )
+        aead = self.context.new_aead(terms.COMMON_SUITE, receive_key)
+        reason = terms.reason_of(loads(frames.open_refusal(aead, frame)))
         self._end(half_open)
         found = self._directory.sessions.get(session.local_id)
         if found is not None:
@@ -334,7 +332,7 @@ class Handshaking:
         if established is None or refusal.peer_id is None:
             return
         half_open.message_3 = frame.noise
-        half_open.final_answer = _refusal_frame(established, refusal.reason)
+        half_open.final_answer = self._refusal_frame(established, refusal.reason)
         self.context.transmits.append(Transmit(origin.route, half_open.final_answer))
         if refusal.reason in {Reason.NOT_TRUSTED, Reason.REVOKED}:
             self.context.events.append(
@@ -369,15 +367,17 @@ class Handshaking:
             ),
             chain_began=now,
             awaits_welcome=awaits_welcome,
+            new_aead=context.new_aead,
         )
 
+    def _refusal_frame(self, established: Established, reason: Reason) -> bytes:
+        """The reason, sealed by the keys of a session that never begins.
 
-def _refusal_frame(established: Established, reason: Reason) -> bytes:
-    """The reason, sealed by the keys of a session that never begins.
-
-    The suite is the one every node has: what was refused may be the terms themselves.
-    """
-    send_key, _ = established.traffic_keys(terms.COMMON_SUITE)
-    return frames.pack_refusal(
-        Aead(terms.COMMON_SUITE, send_key), established.remote_session_id, dumps(reason.value)
-    )
+        The suite is the one every node has: what was refused may be the terms themselves.
+        """
+        send_key, _ = established.traffic_keys(terms.COMMON_SUITE)
+        return frames.pack_refusal(
+            self.context.new_aead(terms.COMMON_SUITE, send_key),
+            established.remote_session_id,
+            dumps(reason.value),
+        )
