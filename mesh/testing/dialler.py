@@ -60,6 +60,11 @@ class Dialler:
             if wish.route is None:
                 self._dial_after(wish, 0.0)
 
+    @property
+    def content(self) -> bool:
+        """Whether every connection stands, and whoever is there has proved who he is."""
+        return all(wish.proved for wish in self._wishes)
+
     def on_connected(self, route: Route) -> None:
         """The connection stands: prove who we are on it."""
         wish = self._of(route)

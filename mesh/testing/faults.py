@@ -82,8 +82,9 @@ class Faults:
         for one in self._plan.names:
             for other in self._plan.names:
                 wire.weather(one, other).calm()
-        for process in self._world.living():
+        for process in self._world.processes.values():
             process.clock.wall_error = 0.0
+        for process in self._world.living():
             if process.frozen:
                 self._thaw(process)
         wire.moves_again()
@@ -156,7 +157,7 @@ class Faults:
             process = self._world.processes[name]
             if process.alive and not process.frozen:
                 self._world.say(f"a thief repeats a frame to {name}")
-                process.arrive(frame, Origin(route, "host of a thief"), intact=False)
+                process.arrive(frame, Origin(route, "host of a thief"), intact=True)
 
     def keep_a_copy(self, to: str, frame: bytes) -> None:
         """A thief has overheard a frame."""

@@ -180,7 +180,8 @@ class Duties:
                 self._since[key] = inf if kind == messages.GAP else now
                 continue
             since = self._since.setdefault(key, now)
-            last = self._asked[process, to, kind]
+            # One that was refused went nobody knows where.
+            last = max(self._asked[process, to, kind], self._asked[process, "", kind])
             # The gap may have been asked for just before it was first seen here.
             begun = since - _ASKS_WITHIN_SECONDS if kind == messages.GAP else now - seconds
             if now - since > seconds and last < begun:

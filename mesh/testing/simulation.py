@@ -115,8 +115,12 @@ class Simulation:
         self.faults.stop()
         for one, other in list(self.quarrels):
             self.make_up(one, other)
-        if not self.pass_time(30.0, until=lambda: len(self.living()) == len(self.plan.names)):
-            raise Violation("a node closes in time", str(self.living()))
+        if not self.pass_time(30.0, until=self._all_run):
+            raise Violation("a node closes in time", ", ".join(map(str, self.living())))
+
+    def _all_run(self) -> bool:
+        running = [process for process in self.living() if not process.closing]
+        return len(running) == len(self.plan.names)
 
     def pass_time(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """At most so much time; stop early when `until` says so. Whether it did."""

@@ -93,13 +93,16 @@ class Verdict:
 
     def _meet(self) -> None:
         world, began = self._world, self._world.timeline.now
-        met = world.pass_time(
-            MEET_WITHIN_SECONDS, until=lambda: all(p.is_joined() for p in self._pairs)
-        )
+        met = world.pass_time(MEET_WITHIN_SECONDS, until=self._have_met)
         world.facts["ms until they met"] = int((world.timeline.now - began) * 1000)
         if not met:
             apart = [pair.describe() for pair in self._pairs if not pair.is_joined()]
-            raise Violation("who can talk does", apart[0])
+            raise Violation("who can talk does", (apart or ["a connection is not proved"])[0])
+
+    def _have_met(self) -> bool:
+        if not all(pair.is_joined() for pair in self._pairs):
+            return False
+        return all(process.dialler.content for process in self._world.living())
 
     def _finish(self) -> None:
         world, began = self._world, self._world.timeline.now
@@ -182,11 +185,12 @@ class Verdict:
             counts[name] = sum(p.engine.counters[name] for p in self._world.living())
         return counts
 
-    def _generations(self) -> list[int]:
+    def _generations(self) -> list[tuple[str, int]]:
         return [
-            association.sessions.current.generation if association.sessions.current else 0
+            (str(pair), association.sessions.current.generation)
             for pair in self._pairs
             for association in pair.associations
+            if association.sessions.current is not None
         ]
 
     def _check_quiet(self, before: int, seconds: float) -> None:
@@ -199,11 +203,12 @@ class Verdict:
         if sent > most:
             raise Violation("at rest little is sent", f"{sent} frames in {seconds:.0f} s")
 
-    def _check_renewals(self, before: list[int], seconds: float) -> None:
+    def _check_renewals(self, before: list[tuple[str, int]], seconds: float) -> None:
         expected = int(seconds / self._renewal_takes())
-        for old, new in zip(before, self._generations(), strict=True):
+        for (pair, old), (_, new) in zip(before, self._generations(), strict=True):
             if new - old < expected:
-                text = f"from generation {old} to {new} in {seconds:.1f} s, {expected} expected"
+                grown = f"from generation {old} to {new}"
+                text = f"{pair}: {grown} in {seconds:.1f} s, {expected} expected"
                 raise Violation("keys are renewed by fresh exchanges", text)
 
     def _check_credit(self, pair: _Pair) -> None:
