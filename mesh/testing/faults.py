@@ -66,9 +66,10 @@ class Faults:
             return
         if self._world.timeline.now >= self._quiet_until:
             kinds, weights = zip(*self._plan.faults.items(), strict=True)
-            kind = self._random.choices(kinds, weights)[0]
-            self.happened.add(kind)
-            self._acts[kind]()
+            if any(weights):
+                kind = self._random.choices(kinds, weights)[0]
+                self.happened.add(kind)
+                self._acts[kind]()
         self._next()
 
     def pause(self, seconds: float) -> None:
@@ -111,7 +112,7 @@ class Faults:
             weather.calm()
         else:
             weather.loss = 0.5
-            self._after_a_while(lambda: self._set_weather(weather))
+            self._after_a_while(lambda: self._set_weather(weather) if self.on else None)
 
     def _cut(self) -> None:
         standing = self._world.wire.standing()
@@ -140,7 +141,8 @@ class Faults:
         self._world.wire.moves_again()
 
     def _silence(self) -> None:
-        """So long that one side, or both, forget the other."""
+        """So long that one side, or both, forget the other. Once in a world."""
+        self._plan.faults["silence"] = 0.0
         one, other = self._random.sample(self._plan.names, 2)
         ways = [(one, other), (other, one)]
         self._world.say(f"{one} and {other} are apart for ten minutes")

@@ -68,7 +68,7 @@ class Plan:
             chaos=random.uniform(4.0, 16.0 if few else 8.0),
             pause=random.choice((0.2, 0.5, 1.0)) * len(names),
             fault_every=random.choice((0.5, 1.5, 4.0)),
-            faults=_faults(random),
+            faults=_faults(random, silence=len(names) == 2 or rekey_after > 20),
             drift=random.choice((0.0, 0.0, 0.001, 0.01)),
             latency=random.choice((0.0005, 0.005, 0.03, 0.1)),
             jitter=random.choice((0.0, 0.001, 0.05)),
@@ -94,10 +94,13 @@ def _wishes(names: tuple[str, ...], random: Random) -> list[tuple[str, str, bool
     return wishes
 
 
-def _faults(random: Random) -> dict[str, float]:
-    """Weights; the first three are what happens most in real life."""
+def _faults(random: Random, *, silence: bool) -> dict[str, float]:
+    """Weights; the first three are what happens most in real life.
+
+    `silence` takes ten minutes, too long to watch others renew their keys every second.
+    """
     weights = {name: random.choice((0.0, 0.0, 1.0)) for name in FAULTS}
     for name in FAULTS[:3]:
         weights[name] = random.choice((0.0, 1.0, 3.0))
-    weights["silence"] *= 0.1
+    weights["silence"] *= 0.1 if silence else 0.0
     return weights
