@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # The longest that anybody is away before he comes back, but for one who is forgotten meanwhile.
 _LONGEST_ABSENCE_SECONDS = 12.0
 _FORGOTTEN_SECONDS = constants.DELIVERY_KEPT_SECONDS + 20.0
+# A node that has crashed and begins again may crash at once.
+_CRASHES_AGAIN = 0.4
+_LONGEST_HELD_SECONDS = 2.0
 # Nobody but a thief keeps more frames than that.
 _FRAMES_COPIED = 200
 
@@ -123,6 +126,7 @@ class Faults:
                 link,
                 told_after=self.told_after(),
                 keeps=self._random.randrange(4),
+                held=self._held(),
                 notices_after=self._random.choice((0.0, 0.0, self._random.uniform(0, 6))),
             )
 
@@ -159,6 +163,7 @@ class Faults:
             process = self._world.processes[name]
             if process.alive and not process.frozen:
                 self._world.say(f"a thief repeats a frame to {name}")
+                self._world.wire.steal(process, route)
                 process.arrive(frame, Origin(route, "host of a thief"), intact=True)
 
     def keep_a_copy(self, to: str, frame: bytes) -> None:
@@ -177,9 +182,26 @@ class Faults:
     def _crash(self) -> None:
         process = self._someone()
         if process is not None:
-            self._world.kill(process, "crashes", keeps=self._random.randrange(6))
-            pause = self._random.choice((0.05, 0.5, self._random.uniform(0.2, 5.0)))
-            self._world.timeline.after(pause, partial(self._world.give_birth, process.name))
+            self._kill(process)
+
+    def _kill(self, process: "Process") -> None:
+        world, random = self._world, self._random
+        world.kill(process, "crashes", keeps=random.randrange(6), held=self._held())
+        pause = random.choice((0.05, 0.5, random.uniform(0.2, 5.0)))
+        world.timeline.after(pause, partial(world.give_birth, process.name))
+        if random.random() < _CRASHES_AGAIN:
+            # In the middle of its first handshakes.
+            soon = pause + random.random() * (0.02 + 6 * self._plan.latency)
+            world.timeline.after(soon, partial(self._crash_again, process.name))
+
+    def _crash_again(self, name: str) -> None:
+        process = self._world.processes[name]
+        if self.on and process.alive and not process.frozen and not process.closing:
+            self._kill(process)
+
+    def _held(self) -> float:
+        """For how long what a cut connection still carried is kept by somebody in between."""
+        return self._random.choice((0.0, 0.0, self._random.random() * _LONGEST_HELD_SECONDS))
 
     def _close(self) -> None:
         process = self._someone()

@@ -28,7 +28,7 @@ from mesh.testing.story import Story
 from mesh.testing.tape import Tape
 from mesh.testing.traffic import Traffic
 from mesh.testing.verdict import Verdict
-from mesh.testing.wire import Flight, Station, Wire
+from mesh.testing.wire import TO_A_THIEF, Flight, Station, Wire
 from mesh.trust.policy import Policy
 
 # So much may happen without time passing: more is a loop.
@@ -200,11 +200,15 @@ class Simulation:
             if caller == name:
                 process.dialler.keep(called, self.identities[called].id if pinned else None)
 
-    def kill(self, process: Process, how: str, *, keeps: int) -> None:
-        """A run is over: of what it has sent the first `keeps` frames a connection arrive."""
+    def kill(self, process: Process, how: str, *, keeps: int, held: float = 0.0) -> None:
+        """A run is over: of what it has sent the first `keeps` frames a connection arrive.
+
+        `held`: so many seconds later.
+        """
         self.say(f"{process} {how}")
         process.die()
-        self.wire.shut(process, told_after=lambda: self.faults.told_after() or 0.0, keeps=keeps)
+        told_after = self.faults.told_after
+        self.wire.shut(process, told_after=lambda: told_after() or 0.0, keeps=keeps, held=held)
 
     def close(self, process: Process) -> None:
         """A program ends in good order: it sends what it has, says goodbye, and is born again."""
@@ -261,6 +265,9 @@ class Simulation:
         sealed = self.tape.read(frame)
         if sealed is not None and sealed.kind and isinstance(sender, Process):
             self._duties.sent(sender, to, sealed.kind, self.timeline.now)
+        if note == TO_A_THIEF and sealed is not None and sealed.batch:
+            what = self.tape.describe(frame)
+            raise Violation("only greetings go by unproved ways", f"{sender} sent a thief: {what}")
         if to:
             self.faults.keep_a_copy(to, frame)
 

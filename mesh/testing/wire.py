@@ -25,6 +25,7 @@ _REORDERED_AFTER_RECONNECT = 0.3
 HEARTBEAT_SECONDS = 6.0
 # More frames than that are not taken for one connection (EAGAIN).
 HIGH_WATER_FRAMES = 200
+TO_A_THIEF = "to a thief"
 
 
 class Station(Protocol):
@@ -47,7 +48,7 @@ class Station(Protocol):
 class Flight:
     """One copy of a frame under way. `fate`: what became of it, for the story."""
 
-    __slots__ = ("backward", "fate", "frame", "intact", "lost", "origin", "to")
+    __slots__ = ("backward", "fate", "frame", "held_until", "intact", "lost", "origin", "to")
 
     def __init__(
         self, frame: bytes, origin: Origin, to: Station, backward: bool, note: str
@@ -59,6 +60,7 @@ class Flight:
         self.intact = not note
         self.fate = note
         self.lost = False
+        self.held_until = 0.0
 
 
 class Link:
@@ -100,6 +102,7 @@ class Wire:
         self._accepted: dict[tuple[Station, Route], Link] = {}
         # Return paths of connections that were cut, and until when nobody there has noticed.
         self._unnoticed: dict[tuple[Station, Route], float] = {}
+        self._stolen: set[tuple[Station, Route]] = set()
 
     def weather(self, sender: str, receiver: str) -> Weather:
         """What happens to frames between two nodes, by name; it may be changed."""
@@ -157,7 +160,7 @@ class Wire:
         """The dialler ends a connection, with all that waits in it."""
         link = self._dialled.pop((station, route), None)
         if link is not None:
-            self._break(link, keeps=len(link.flights) // 2, notices_after=0.0)
+            self._break(link, keeps=len(link.flights) // 2)
             link.hung_up = True
             self.links.remove(link)
 
@@ -166,17 +169,24 @@ class Wire:
         return [link for link in self.links if link.acceptor is not None]
 
     def cut(
-        self, link: Link, *, told_after: float | None, keeps: int, notices_after: float = 0.0
+        self,
+        link: Link,
+        *,
+        told_after: float | None,
+        keeps: int,
+        held: float = 0.0,
+        notices_after: float = 0.0,
     ) -> None:
         """Break a connection: of what is under way the first `keeps` frames arrive.
 
+        `held`: those arrive so many seconds later, because somebody in between kept them.
         `told_after`: seconds until the dialler hears of it, None for never; until then ZeroMQ goes
         on under a new routing id. `notices_after`: seconds for which the other side sends into
         the void.
         """
         if link.acceptor is None:
             return
-        self._break(link, keeps=keeps, notices_after=notices_after)
+        self._break(link, keeps=keeps, held=held, notices_after=notices_after)
         cuts = link.cuts
         if told_after is not None:
             self._timeline.after(told_after, lambda: self._tell(link))
@@ -186,7 +196,9 @@ class Wire:
         if not link.hung_up and link.dialler.alive:
             link.dialler.lost(link.route)
 
-    def _break(self, link: Link, *, keeps: int, notices_after: float) -> None:
+    def _break(
+        self, link: Link, *, keeps: int, held: float = 0.0, notices_after: float = 0.0
+    ) -> None:
         link.cuts += 1
         there, link.acceptor = link.acceptor, None
         if there is None:
@@ -198,21 +210,26 @@ class Wire:
             if number >= keeps:
                 flight.lost = True
                 flight.fate = "died with its connection"
+            elif held:
+                flight.held_until = self._timeline.now + held
+                flight.fate += f"held for {held:.3f} s"
         for flight in link.stalled:
             flight.fate = "died with its connection"
         link.flights = [flight for flight in link.flights if not flight.lost]
         link.stalled = []
 
-    def shut(self, station: Station, *, told_after: Callable[[], float], keeps: int) -> None:
+    def shut(
+        self, station: Station, *, told_after: Callable[[], float], keeps: int, held: float
+    ) -> None:
         """A station is gone: so are its connections; those who dialled it hear of it later."""
         for link in list(self.links):
             if link.dialler is station:
                 self._dialled.pop((station, link.route), None)
-                self._break(link, keeps=keeps, notices_after=0.0)
+                self._break(link, keeps=keeps, held=held)
                 link.hung_up = True
                 self.links.remove(link)
             elif link.acceptor is station:
-                self.cut(link, told_after=told_after(), keeps=keeps)
+                self.cut(link, told_after=told_after(), keeps=keeps, held=held)
 
     # -- partitions and stations that do nothing
 
@@ -252,10 +269,17 @@ class Wire:
 
     # -- frames
 
+    def steal(self, station: Station, route: Route) -> None:
+        """A return path that leads to a thief from now on: he takes all and gives nothing."""
+        self._stolen.add((station, route))
+
     def send(self, station: Station, route: Route, frame: bytes) -> bool:
         """Hand a frame to a connection. False: refused (EHOSTUNREACH, EAGAIN)."""
         link = (self._dialled if route.dialled else self._accepted).get((station, route))
         if link is None:
+            if (station, route) in self._stolen:
+                self.watch(station, "", frame, [], TO_A_THIEF)
+                return True
             until = self._unnoticed.get((station, route), 0.0)
             swallowed = self._timeline.now < until
             self.watch(station, "", frame, [], "swallowed" if swallowed else "refused")
@@ -293,6 +317,10 @@ class Wire:
 
     def _arrive(self, link: Link, flight: Flight) -> None:
         if flight.lost:
+            return
+        if self._timeline.now < flight.held_until:
+            pause = flight.held_until - self._timeline.now
+            self._timeline.after(pause, partial(self._arrive, link, flight))
             return
         link.flights.remove(flight)
         if not flight.to.alive:
