@@ -59,8 +59,8 @@ class Association:
         self.scheduled = inf
         self.closing = False
         self._last_route: Route | None = None
-        # By session: where the exchange that made it goes on, and the route it was made on.
-        self._agreed: dict[int, tuple[Resume, Route]] = {}
+        # By session: where the exchange that made it goes on, and the route it has proved.
+        self._agreed: dict[int, tuple[Resume, Route | None]] = {}
         self._candidates: dict[tuple[bytes, int], Delivery] = {}
         self.limits = limits
         self.directory = directory
@@ -275,14 +275,15 @@ class Association:
                     self.sending.control(old, messages.CLOSE, Reason.SUPERSEDED.value, route=route)
             self.end_session(old, Trigger.CLOSED)
 
-    def expect(self, session: Session, agreed: Resume, route: Route) -> None:
-        """An exchange on `route` has agreed on where the delivery goes on.
+    def expect(self, session: Session, agreed: Resume, route: Route | None) -> None:
+        """An exchange has agreed on where the delivery goes on: when the session is confirmed.
 
-        It does when the session is confirmed. The route leads to the peer; to which instance of
-        it we send is not changed by a handshake message alone.
+        `route`: the one it has proved to lead to the peer. To which instance of it we send is not
+        changed by a handshake message alone.
         """
         self._agreed[session.local_id] = agreed, route
-        if self.delivery is None or self.delivery.peer_instance == session.peer_instance:
+        delivery = self.delivery
+        if route and (delivery is None or delivery.peer_instance == session.peer_instance):
             self.verify(route)
 
     def hello(self, route: Route) -> bool:

@@ -240,6 +240,8 @@ class Handshaking:
         half_opens = self.half_opens
         repeated = half_opens.repeated(frame)
         if repeated is not None:
+            if repeated.route != origin.route:
+                repeated.route = None
             context.transmits.append(Transmit(origin.route, repeated.answer))
             return
         if context.closing:
@@ -262,7 +264,9 @@ class Handshaking:
             frames.MESSAGE_2, parsed.sender_session, session_id, responder.message_2()
         )
         now = context.now.elapsed
-        half_open = Responding(self, session_id, origin.address, frame, responder, answer, now)
+        half_open = Responding(
+            self, session_id, origin.address, origin.route, frame, responder, answer, now
+        )
         half_opens.begin_responding(half_open)
         context.agenda.at(half_open.advance(now), half_open)
         context.transmits.append(Transmit(origin.route, answer))
@@ -320,7 +324,9 @@ class Handshaking:
         answer = [session.generation, agreed.epoch, expected]
         half_open.final_answer = association.sending.seal_control(session, messages.WELCOME, answer)
         self.context.transmits.append(Transmit(origin.route, half_open.final_answer))
-        association.expect(session, agreed, origin.route)
+        # Whoever overheard message 3 can repeat it by a way of his own.
+        proved = origin.route if half_open.route == origin.route else None
+        association.expect(session, agreed, proved)
 
     def _answer_refusal(
         self, half_open: Responding, frame: HandshakeFrame, refusal: Refused, origin: Origin

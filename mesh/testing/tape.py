@@ -114,7 +114,7 @@ class Tape:
             raise Violation("a key seals for one side", f"{owner} seals under another one's key")
         used.add(counter)
         header = bytes(ad)
-        if header not in self._sealed:
+        if header not in self._sealed and header[1] in (frames.DATA, frames.BULK):
             self._sealed[header] = _sealed(bytes(plaintext))
 
     def read(self, frame: bytes) -> Sealed | None:

@@ -1,4 +1,4 @@
-"""Behind `scripts/simulate`: many worlds of `mesh.testing.simulation`, and faults that they must find.
+"""Behind `scripts/simulate`: many simulated worlds, and faults that they must find.
 
 May touch everything.
 """

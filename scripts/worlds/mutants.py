@@ -144,19 +144,25 @@ def _never_probe(_self: Any, _delivery: Any, _session: Any, _now: float) -> None
 def _supersede_early(self: Any, half_open: Any, claim: Any, their: Any, origin: Any) -> None:
     """Message 3 alone lets another instance take over."""
     association = self._directory.associations.get(claim.peer_id)
-    if association is not None and association.delivery is not None:
-        if association.delivery.peer_instance != their.instance:
-            association._supersede(their.instance)
-            association.end_delivery("superseded", restarted=True)
+    delivery = association.delivery if association is not None else None
+    if delivery is not None and delivery.peer_instance != their.instance:
+        association._supersede(their.instance)
+        association.end_delivery("superseded", restarted=True)
+    _welcome(self, half_open, claim, their, origin)
+
+
+def _come_by(self: Any, half_open: Any, claim: Any, their: Any, origin: Any) -> None:
+    """Whatever way message 3 came by is believed."""
+    half_open.route = origin.route
     _welcome(self, half_open, claim, their, origin)
 
 
 def _surely(self: Any, *, surely: bool) -> Any:
     """What was sent and not acknowledged surely did not arrive."""
-    return _fail_all(self, surely=True)
+    return _fail_all(self, surely=surely or True)
 
 
-def _forget_nothing(self: Any, now: float) -> list[Session]:
+def _forget_nothing(_self: Any, _now: float) -> list[Session]:
     """Sessions live for ever."""
     return []
 
@@ -205,6 +211,7 @@ MUTANTS: dict[str, tuple[Patch, ...]] = {
     "unknown outcome called not delivered": ((Outgoing, "fail_all", _surely),),
     "sessions never expire": ((SessionsOfPeer, "expire", _forget_nothing),),
     "a renewal begins again at once": ((Renewal, "_patience", _begin_at_once),),
+    "message 3 proves its own way": ((Handshaking, "_welcome", _come_by),),
     "any route is believed": ((Association, "_on_other_route", _trust_any_route),),
 }
 
