@@ -27,6 +27,9 @@ from mesh.wire import frames, messages
 MOST_SESSIONS = 16
 # An agenda has an entry for each thing with deadlines, and some that are out of date.
 _MOST_AGENDA_ENTRIES = 4000
+# Exchanges that a few nodes can have begun and answered in five seconds.
+_MOST_HALF_OPEN = HALF_OPEN_PER_ADDRESS * 8
+_MOST_BEGUN = 8
 
 # What no honest peer makes another one count, whatever the network does.
 _NEVER_COUNTED = (
@@ -52,64 +55,64 @@ class Limits:
     """No step leaves more in memory than is allowed, nor counts what cannot be."""
 
     def __init__(self, *, frames_change: bool) -> None:
-        self._frames_change = frames_change
+        self._never = _NEVER_COUNTED + (() if frames_change else _COUNTED_FOR_CHANGES)
 
     def check(self, process: Process) -> None:
         """Look at one process."""
         engine = process.engine
         counters = engine.counters
-        for name in _NEVER_COUNTED:
-            _most(process, name, counters[name], 0)
-        if not self._frames_change:
-            for name in _COUNTED_FOR_CHANGES:
-                _most(process, name, counters[name], 0)
-        directory = engine._directory
+        for name in self._never:
+            if counters.get(name):
+                raise Violation("among honest nodes nothing is wrong", f"{process} counts {name}")
         half_opens = engine._handshaking.half_opens
         known = 0
         for association in engine.associations():
             known += len(association.sessions.by_id)
             self._check_association(process, association)
-        if known != len(directory.sessions):
-            raise Violation("sessions are known by id", f"{process}: {len(directory.sessions)}")
-        _most(process, "half-open, answering", len(half_opens.responding), _most_half_open(process))
-        _most(process, "half-open, begun", len(half_opens.initiating), 16)
-        _most(process, "agenda entries", len(engine._context.agenda._heap), _MOST_AGENDA_ENTRIES)
+        if known != len(engine._directory.sessions):
+            raise Violation("sessions are known by id", f"{process}: {known}")
+        if len(half_opens.responding) > _MOST_HALF_OPEN:
+            _too_many(process, "half-open, answering", len(half_opens.responding))
+        if len(half_opens.initiating) > _MOST_BEGUN:
+            _too_many(process, "half-open, begun", len(half_opens.initiating))
+        if len(engine._context.agenda._heap) > _MOST_AGENDA_ENTRIES:
+            _too_many(process, "entries of the agenda", len(engine._context.agenda._heap))
 
     def _check_association(self, process: Process, association: Association) -> None:
-        sessions = association.sessions.by_id.values()
-        unconfirmed = [s for s in sessions if s.state is State.UNCONFIRMED]
-        _most(process, "unconfirmed sessions", len(unconfirmed), UNCONFIRMED_PER_PEER)
-        _most(process, "sessions of a peer", len(sessions), MOST_SESSIONS)
-        _most(process, "routes of a peer", len(association.routes), ROUTES_PER_PEER)
-        challenges = len(association.routes._challenges)
-        _most(process, "challenges of a peer", challenges, ROUTES_PER_PEER)
-        candidates = len(association._candidates)
-        _most(process, "deliveries that may begin", candidates, UNCONFIRMED_PER_PEER + 1)
+        sessions, routes = association.sessions.by_id, association.routes
+        if len(sessions) > UNCONFIRMED_PER_PEER:
+            unconfirmed = [s for s in sessions.values() if s.state is State.UNCONFIRMED]
+            if len(unconfirmed) > UNCONFIRMED_PER_PEER:
+                _too_many(process, "unconfirmed sessions", len(unconfirmed))
+            if len(sessions) > MOST_SESSIONS:
+                _too_many(process, "sessions of a peer", len(sessions))
+        if max(len(routes), len(routes._challenges)) > ROUTES_PER_PEER:
+            _too_many(process, "routes and challenges", len(routes) + len(routes._challenges))
+        if len(association._candidates) > UNCONFIRMED_PER_PEER + 1:
+            _too_many(process, "deliveries that may begin", len(association._candidates))
         if association.delivery is not None:
             self._check_delivery(process, association.delivery)
 
     def _check_delivery(self, process: Process, delivery: Delivery) -> None:
         outgoing, incoming = delivery.outgoing, delivery.incoming
-        unacknowledged = len(outgoing.unacknowledged)
-        _most(process, "unacknowledged", unacknowledged, constants.UNACKNOWLEDGED_BATCHES)
+        if len(outgoing.unacknowledged) > constants.UNACKNOWLEDGED_BATCHES:
+            _too_many(process, "unacknowledged", len(outgoing.unacknowledged))
         # One batch always finds room.
-        room = process.settings.window_bytes + max(FRAME_BUDGET_BYTES, outgoing.max_message_bytes)
-        _most(process, "bytes kept", outgoing._unacknowledged_bytes, room + 4096)
-        _most(process, "unhandled", len(outgoing._unhandled), constants.UNHANDLED_BATCHES)
-        _most(process, "held", len(incoming._held), constants.HELD_BATCHES)
-        _most(process, "unfinished", len(incoming._unfinished), UNFINISHED_BATCHES)
+        room = process.settings.window_bytes + FRAME_BUDGET_BYTES + outgoing.max_message_bytes
+        if outgoing._unacknowledged_bytes > room:
+            _too_many(process, "bytes kept", outgoing._unacknowledged_bytes)
+        if len(outgoing._unhandled) > constants.UNHANDLED_BATCHES:
+            _too_many(process, "unhandled", len(outgoing._unhandled))
+        if len(incoming._held) > constants.HELD_BATCHES:
+            _too_many(process, "held", len(incoming._held))
+        if len(incoming._unfinished) > UNFINISHED_BATCHES:
+            _too_many(process, "unfinished", len(incoming._unfinished))
         if outgoing.credit_left < 0:
             raise Violation("credit is kept to", f"{process} overdrew {-outgoing.credit_left}")
 
 
-def _most_half_open(process: Process) -> int:
-    peers = len(process.policy.entries()) + 1
-    return HALF_OPEN_PER_ADDRESS * peers * 4
-
-
-def _most(process: Process, what: str, is_: int, most: int) -> None:
-    if is_ > most:
-        raise Violation("memory is bounded", f"{process} has {is_} {what}, {most} at most")
+def _too_many(process: Process, what: str, count: int) -> None:
+    raise Violation("memory is bounded", f"{process} has {count} {what}")
 
 
 class Genuine:
