@@ -252,8 +252,9 @@ class Association:
         before = self.delivery
         if delivery is before:
             return
+        # Also of one that was never connected: it may be dead, and its last words still under way.
+        self._supersede(session.peer_instance)
         if before is not None and before.peer_instance != delivery.peer_instance:
-            self._supersede(session.peer_instance)
             self.routes.clear()
             self._last_route = None
             self.end_delivery("the peer has restarted", restarted=True)
@@ -264,7 +265,8 @@ class Association:
         for old in list(self.sessions.by_id.values()):
             if self._outdated(old):
                 self.end_session(old, Trigger.CLOSED)
-        self.closing = False
+        # A node that closes has said goodbye on this very session, though it was not confirmed yet.
+        self.closing = self.context.closing
         self.context.events.append(events.PeerConnected(self.peer_id, delivery))
 
     def _supersede(self, instance: bytes) -> None:

@@ -151,3 +151,25 @@ def test_a_small_limit_closes_the_hot_path(pair):
     outgoing = both.to_bob.delivery.outgoing
     assert outgoing.offer(messages.TELL, "s", b"small", raw=True) is not None
     assert outgoing.raw_subject is None
+
+
+def test_the_last_words_of_the_dead_supersede_nobody():
+    """A run that died before its first sealed frame arrived is over once another one is connected."""
+    world = World(seed=6)
+    first, bob = world.node("alice"), world.node("bob")
+    world.trust_each_other()
+    held = []
+    world.tamper = lambda sender, _receiver, frame: (
+        held.append(frame) or [] if sender is first and frame[1] == frames.DATA else [frame]
+    )
+    world.dial(first, bob)
+    assert world.run(2, until=lambda: held)
+    world.crash(first)
+    second = world.node("alice")
+    world.dial(second, bob)
+    assert world.run(2, until=lambda: bob.saw(events.PeerConnected))
+    for frame in held:
+        world.inject(bob, Route(routing_id=b"late"), frame)
+    world.run(2)
+    assert second.saw(events.Superseded) == []
+    assert bob.engine.association(second.id).delivery.peer_instance == second.settings.instance
