@@ -46,8 +46,8 @@ _COUNTED_FOR_CHANGES = (
     "handshakes.other_mesh",
 )
 
-# A gap is asked for at once, a starved sender probes every 2 s at the latest; one probe may fall into
-# the moment in which there is no way.
+# A gap is asked for at once, a starved sender probes every 2 s at the latest; one probe may fall
+# into the moment in which there is no way.
 _ASKS_WITHIN_SECONDS = 0.3
 _PROBES_WITHIN_SECONDS = 2 * constants.PROBE_MAX_SECONDS + 0.3
 

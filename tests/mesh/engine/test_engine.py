@@ -285,7 +285,7 @@ def test_a_stranger_floods_with_garbage(pair):
 
 
 def test_who_says_goodbye_before_the_first_frame_comes_accepts_none():
-    """The goodbye said that nothing had arrived, and its hearer was told so: that has to stay true."""
+    """The goodbye said that nothing had arrived, and its hearer was told so: it stays true."""
     world = World(seed=4, latency=0.1)
     alice, bob = world.node("alice"), world.node("bob")
     world.trust_each_other()

@@ -154,7 +154,7 @@ def test_a_small_limit_closes_the_hot_path(pair):
 
 
 def test_the_last_words_of_the_dead_supersede_nobody():
-    """A run that died before its first sealed frame arrived is over once another one is connected."""
+    """Who died before his first sealed frame arrived is over once another run is connected."""
     world = World(seed=6)
     first, bob = world.node("alice"), world.node("bob")
     world.trust_each_other()
