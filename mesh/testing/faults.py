@@ -10,6 +10,7 @@ from mesh import constants
 from mesh.limits import STATIC_KEY_SECONDS
 from mesh.model import Origin, Route
 from mesh.testing.weather import Weather
+from mesh.wire.frames import MESSAGE_3
 
 if TYPE_CHECKING:
     from mesh.testing.plan import Plan
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _LONGEST_ABSENCE_SECONDS = 12.0
 _FORGOTTEN_SECONDS = constants.DELIVERY_KEPT_SECONDS + 20.0
 # A node that has crashed and begins again may crash at once.
+_DIES_SPEAKING = 0.3
 _CRASHES_AGAIN = 0.4
 _LONGEST_HELD_SECONDS = 2.0
 # Nobody but a thief keeps more frames than that.
@@ -38,6 +40,7 @@ class Faults:
         self._random = random
         self._thieves = 0
         self._quiet_until = 0.0
+        self._doomed: set[str] = set()
         self._acts: dict[str, Callable[[], None]] = {
             "cut": self._cut,
             "crash": self._crash,
@@ -166,8 +169,12 @@ class Faults:
                 self._world.wire.steal(process, route)
                 process.arrive(frame, Origin(route, "host of a thief"), intact=True)
 
-    def keep_a_copy(self, to: str, frame: bytes) -> None:
-        """A thief has overheard a frame."""
+    def overhear(self, sender: str, to: str, frame: bytes) -> None:
+        """A frame was sent: a thief may keep a copy, and a doomed node dies of message 3."""
+        if sender in self._doomed and frame[1] == MESSAGE_3:
+            self._doomed.discard(sender)
+            soon = self._random.random() * self._plan.latency
+            self._world.timeline.after(soon, partial(self._die_speaking, sender))
         if self._plan.faults["copy"]:
             if len(self.copied) >= _FRAMES_COPIED:
                 self.copied.pop(self._random.randrange(_FRAMES_COPIED))
@@ -189,7 +196,9 @@ class Faults:
         world.kill(process, "crashes", keeps=random.randrange(6), held=self._held())
         pause = random.choice((0.05, 0.5, random.uniform(0.2, 5.0)))
         world.timeline.after(pause, partial(world.give_birth, process.name))
-        if random.random() < _CRASHES_AGAIN:
+        if random.random() < _DIES_SPEAKING:
+            self._doomed.add(process.name)
+        elif random.random() < _CRASHES_AGAIN:
             # In the middle of its first handshakes.
             soon = pause + random.random() * (0.02 + 6 * self._plan.latency)
             world.timeline.after(soon, partial(self._crash_again, process.name))
@@ -198,6 +207,14 @@ class Faults:
         process = self._world.processes[name]
         if self.on and process.alive and not process.frozen and not process.closing:
             self._kill(process)
+
+    def _die_speaking(self, name: str) -> None:
+        """Its proof of identity arrives when its next run has been heard of for long."""
+        world, process = self._world, self._world.processes[name]
+        if self.on and process.alive and not process.frozen and not process.closing:
+            held = self._random.uniform(_LONGEST_HELD_SECONDS / 4, _LONGEST_HELD_SECONDS)
+            world.kill(process, "dies speaking", keeps=1000, held=held)
+            world.timeline.after(0.05, partial(world.give_birth, name))
 
     def _held(self) -> float:
         """For how long what a cut connection still carried is kept by somebody in between."""

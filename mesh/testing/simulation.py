@@ -269,7 +269,7 @@ class Simulation:
             what = self.tape.describe(frame)
             raise Violation("only greetings go by unproved ways", f"{sender} sent a thief: {what}")
         if to:
-            self.faults.keep_a_copy(to, frame)
+            self.faults.overhear(sender.name, to, frame)
 
     def received(self, process: Process, frame: bytes, intact: bool, repeats: int) -> None:
         """A frame was put into an engine."""

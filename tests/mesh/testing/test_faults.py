@@ -61,6 +61,20 @@ def test_the_dead_frozen_and_closing_are_not_killed_again(met):
     assert met.process("ann") is ann
 
 
+def test_who_is_doomed_dies_of_its_message_3_and_is_born_again(stage):
+    """What it said arrives later; one that has died already dies no more."""
+    stage = stage(latency=0.05)
+    stage.world.faults._doomed.add("ann")
+    for name in ("ann", "bob"):
+        stage.world.give_birth(name)
+    first = stage.process("ann")
+    assert stage.run(2.0, until=lambda: not first.alive)
+    assert stage.run(2.0, until=lambda: stage.process("ann") is not first)
+    stage.world.kill(stage.process("ann"), "crashes", keeps=0)
+    stage.world.faults._die_speaking("ann")
+    assert stage.world.living() == [stage.process("bob")]
+
+
 def test_a_world_whose_faults_pause_is_quiet(plan):
     """For as long as it was asked for."""
     world = Simulation(2, plan=plan(faults=only("cut"), fault_every=0.2))
@@ -73,7 +87,7 @@ def test_a_thief_forgets_what_is_too_much(met):
     """He keeps the frames of a short while."""
     met.world.plan.faults["copy"] = 1.0
     for number in range(500):
-        met.world.faults.keep_a_copy("ann", b"%d" % number)
+        met.world.faults.overhear("bob", "ann", b"%d" % (10 + number))
     assert len(met.world.faults.copied) == 200
 
 
