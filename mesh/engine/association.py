@@ -61,8 +61,8 @@ class Association:
         self.scheduled = inf
         self.closing = False
         self._last_route: Route | None = None
-        # By session: where the exchange that made it goes on, and the route it was made on.
-        self._agreed: dict[int, tuple[Resume, Route]] = {}
+        # By session: where the exchange that made it goes on, and the route it has proved.
+        self._agreed: dict[int, tuple[Resume, Route | None]] = {}
         self._candidates: dict[tuple[bytes, int], Delivery] = {}
         self.limits = limits
         self.directory = directory
@@ -262,8 +262,9 @@ class Association:
         before = self.delivery
         if delivery is before:
             return
+        # Also of one that was never connected: it may be dead, and its last words still under way.
+        self._supersede(session.peer_instance)
         if before is not None and before.peer_instance != delivery.peer_instance:
-            self._supersede(session.peer_instance)
             self.routes.clear()
             self._last_route = None
             self.end_delivery("the peer has restarted", restarted=True)
@@ -274,7 +275,8 @@ class Association:
         for old in list(self.sessions.by_id.values()):
             if self._outdated(old):
                 self.end_session(old, Trigger.CLOSED)
-        self.closing = False
+        # A node that closes has said goodbye on this very session, though it was not confirmed yet.
+        self.closing = self.context.closing
         self.context.events.append(events.PeerConnected(self.peer_id, delivery))
 
     def _supersede(self, instance: bytes) -> None:
@@ -285,14 +287,15 @@ class Association:
                     self.sending.control(old, messages.CLOSE, Reason.SUPERSEDED.value, route=route)
             self.end_session(old, Trigger.CLOSED)
 
-    def expect(self, session: Session, agreed: Resume, route: Route) -> None:
-        """An exchange on `route` has agreed on where the delivery goes on.
+    def expect(self, session: Session, agreed: Resume, route: Route | None) -> None:
+        """An exchange has agreed on where the delivery goes on: when the session is confirmed.
 
-        It does when the session is confirmed. The route leads to the peer; to which instance of
-        it we send is not changed by a handshake message alone.
+        `route`: the one it has proved to lead to the peer. To which instance of it we send is not
+        changed by a handshake message alone.
         """
         self._agreed[session.local_id] = agreed, route
-        if self.delivery is None or self.delivery.peer_instance == session.peer_instance:
+        delivery = self.delivery
+        if route and (delivery is None or delivery.peer_instance == session.peer_instance):
             self.verify(route)
 
     def hello(self, route: Route) -> bool:

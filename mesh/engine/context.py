@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from handshake.authentication import Credentials
 from handshake.constants import CLOCK_TOLERANCE_SECONDS
 from handshake.identity import Identity
-from handshake.primitives import x25519_public
+from handshake.primitives import Aead, x25519_public
 from mesh.counters import Counters
 from mesh.engine.agenda import Agenda
 from mesh.engine.events import Event
@@ -20,7 +20,10 @@ _BEFORE_TIME = Now(0.0, 0.0)
 
 @dataclass(slots=True)
 class Context:
-    """`random_bytes(n)`: n unpredictable bytes. `new_receipt()`: the owner's delivery object."""
+    """`random_bytes(n)`: n unpredictable bytes. `new_receipt()`: the owner's delivery object.
+
+    `new_aead(suite, key)`: what seals and opens frames under one key.
+    """
 
     identity: Identity
     settings: Settings
@@ -28,6 +31,7 @@ class Context:
     counters: Counters
     random_bytes: Callable[[int], bytes]
     new_receipt: Callable[[], object]
+    new_aead: Callable[[str, bytes], Aead] = Aead
     agenda: Agenda = field(default_factory=Agenda)
     transmits: list[Transmit] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)

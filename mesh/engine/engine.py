@@ -19,6 +19,7 @@ from collections.abc import Callable
 from handshake.constants import Reason
 from handshake.errors import DecryptionFailed
 from handshake.identity import Identity, NodeId
+from handshake.primitives import Aead
 from mesh import constants
 from mesh.counters import Counters
 from mesh.delivery.delivery import Delivery
@@ -36,7 +37,7 @@ from mesh.wire import frames
 
 
 class Engine:
-    """One node's protocol. `random_bytes` and `new_receipt` as in `Context`."""
+    """One node's protocol. `random_bytes`, `new_receipt` and `new_aead` as in `Context`."""
 
     def __init__(
         self,
@@ -46,11 +47,12 @@ class Engine:
         *,
         random_bytes: Callable[[int], bytes],
         new_receipt: Callable[[], object] = object,
+        new_aead: Callable[[str, bytes], Aead] = Aead,
         counters: Counters | None = None,
     ) -> None:
         self.counters = Counters() if counters is None else counters
         self._context = Context(
-            identity, settings, policy, self.counters, random_bytes, new_receipt
+            identity, settings, policy, self.counters, random_bytes, new_receipt, new_aead
         )
         self._directory = Directory(self._context)
         self._handshaking = self._directory.handshaking

@@ -72,13 +72,18 @@ class Initiating:
 
 
 class Responding:
-    """An exchange that somebody at `address` began. `answer`: our last frame, from cache."""
+    """An exchange that somebody at `address` began. `answer`: our last frame, from cache.
+
+    `route`: the only way that our answer went, or None once it went by several: whoever shows that
+    he has it may have it by any of them then.
+    """
 
     def __init__(
         self,
         owner: "Handshaking",
         session_id: int,
         address: str,
+        route: Route,
         message_1: bytes,
         responder: Responder,
         answer: bytes,
@@ -86,6 +91,7 @@ class Responding:
     ) -> None:
         self.session_id = session_id
         self.address = address
+        self.route: Route | None = route
         self.message_1 = message_1
         self.responder = responder
         self.answer = answer

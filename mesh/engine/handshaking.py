@@ -11,7 +11,6 @@ from handshake.authentication import Claim, Established, Initiator, Responder
 from handshake.constants import Reason
 from handshake.errors import DecryptionFailed, HandshakeError, Refused
 from handshake.identity import NodeId
-from handshake.primitives import Aead
 from mesh.engine import events, terms
 from mesh.engine.context import Context
 from mesh.engine.dial import Dial
@@ -195,9 +194,8 @@ class Handshaking:
             return
         session = half_open.session
         _, receive_key = session.established.traffic_keys(terms.COMMON_SUITE)
-        reason = terms.reason_of(
-            loads(frames.open_refusal(Aead(terms.COMMON_SUITE, receive_key), frame))
-        )
+        aead = self.context.new_aead(terms.COMMON_SUITE, receive_key)
+        reason = terms.reason_of(loads(frames.open_refusal(aead, frame)))
         self._end(half_open)
         self.context.counters[f"handshakes.refused_by_peer.{reason.name.lower()}"] += 1
         found = self._directory.sessions.get(session.local_id)
@@ -243,6 +241,8 @@ class Handshaking:
         half_opens = self.half_opens
         repeated = half_opens.repeated(frame)
         if repeated is not None:
+            if repeated.route != origin.route:
+                repeated.route = None
             context.transmits.append(Transmit(origin.route, repeated.answer))
             return
         if context.closing:
@@ -265,7 +265,9 @@ class Handshaking:
             frames.MESSAGE_2, parsed.sender_session, session_id, responder.message_2()
         )
         now = context.now.elapsed
-        half_open = Responding(self, session_id, origin.address, frame, responder, answer, now)
+        half_open = Responding(
+            self, session_id, origin.address, origin.route, frame, responder, answer, now
+        )
         half_opens.begin_responding(half_open)
         context.agenda.at(half_open.advance(now), half_open)
         context.transmits.append(Transmit(origin.route, answer))
@@ -323,7 +325,9 @@ class Handshaking:
         answer = [session.generation, agreed.epoch, expected]
         half_open.final_answer = association.sending.seal_control(session, messages.WELCOME, answer)
         self.context.transmits.append(Transmit(origin.route, half_open.final_answer))
-        association.expect(session, agreed, origin.route)
+        # Whoever overheard message 3 can repeat it by a way of his own.
+        proved = origin.route if half_open.route == origin.route else None
+        association.expect(session, agreed, proved)
 
     def _answer_refusal(
         self, half_open: Responding, frame: HandshakeFrame, refusal: Refused, origin: Origin
@@ -335,7 +339,7 @@ class Handshaking:
         if established is None or refusal.peer_id is None:
             return
         half_open.message_3 = frame.noise
-        half_open.final_answer = _refusal_frame(established, refusal.reason)
+        half_open.final_answer = self._refusal_frame(established, refusal.reason)
         self.context.transmits.append(Transmit(origin.route, half_open.final_answer))
         if refusal.reason in {Reason.NOT_TRUSTED, Reason.REVOKED}:
             self.context.events.append(
@@ -370,15 +374,17 @@ class Handshaking:
             ),
             chain_began=now,
             awaits_welcome=awaits_welcome,
+            new_aead=context.new_aead,
         )
 
+    def _refusal_frame(self, established: Established, reason: Reason) -> bytes:
+        """The reason, sealed by the keys of a session that never begins.
 
-def _refusal_frame(established: Established, reason: Reason) -> bytes:
-    """The reason, sealed by the keys of a session that never begins.
-
-    The suite is the one every node has: what was refused may be the terms themselves.
-    """
-    send_key, _ = established.traffic_keys(terms.COMMON_SUITE)
-    return frames.pack_refusal(
-        Aead(terms.COMMON_SUITE, send_key), established.remote_session_id, dumps(reason.value)
-    )
+        The suite is the one every node has: what was refused may be the terms themselves.
+        """
+        send_key, _ = established.traffic_keys(terms.COMMON_SUITE)
+        return frames.pack_refusal(
+            self.context.new_aead(terms.COMMON_SUITE, send_key),
+            established.remote_session_id,
+            dumps(reason.value),
+        )

@@ -153,6 +153,7 @@ class Renewal:
             ),
             chain_began=parent.chain_began,
             fresh=True,
+            new_aead=context.new_aead,
         )
         association.add_session(session)
         self._parent_of_heir = parent

@@ -93,6 +93,15 @@ class Sending:
             self._resend = None
             delivery.outgoing.send_all_again()
             self.send_unsent()
+            self.ask_for_gap()
+
+    def ask_for_gap(self) -> None:
+        """Batches that arrived early wait for others: name those, if there is a way to the peer."""
+        association = self._association
+        delivery, session = association.delivery, association.sessions.current
+        gap = delivery.incoming.gap if delivery is not None else None
+        if gap is not None and session is not None:
+            self.control(session, messages.GAP, list(gap))
 
     def on_delivered(self, now: float) -> None:
         """Something was acknowledged: the clock for the others starts anew."""

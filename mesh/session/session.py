@@ -5,6 +5,7 @@ that nothing changes before the tag holds.
 Touches no clock: `now` is elapsed seconds.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from handshake.constants import TAG_BYTES
@@ -33,7 +34,8 @@ class Session:
     `established`: what the handshake left. `suite`: the AEAD both sides computed.
     `peer_instance`: 16 bytes. `generation`: which of the pair's sessions is the newer; the
     initiator of an XX exchange learns it from the welcome. `chain_began`: elapsed seconds when
-    the first session of this chain was established. `fresh`: it renewed its parent.
+    the first session of this chain was established. `fresh`: it renewed its parent. `new_aead`:
+    makes the AEAD of a suite and a key.
     """
 
     __slots__ = (
@@ -72,10 +74,11 @@ class Session:
         chain_began: float,
         awaits_welcome: bool = False,
         fresh: bool = False,
+        new_aead: Callable[[str, bytes], Aead] = Aead,
     ) -> None:
         send_key, receive_key = established.traffic_keys(suite)
-        self._seal: Aead | None = Aead(suite, send_key)
-        self._open: Aead | None = Aead(suite, receive_key)
+        self._seal: Aead | None = new_aead(suite, send_key)
+        self._open: Aead | None = new_aead(suite, receive_key)
         self._window = ReplayWindow()
         self._next_counter = 0
         self._established: Established | None = established

@@ -282,3 +282,21 @@ def test_a_stranger_floods_with_garbage(pair):
     both.talk()
     both.world.run(1)
     assert len(both.bob.messages) == 3
+
+
+def test_who_says_goodbye_before_the_first_frame_comes_accepts_none():
+    """The goodbye said that nothing had arrived, and its hearer was told so: it stays true."""
+    world = World(seed=4, latency=0.1)
+    alice, bob = world.node("alice"), world.node("bob")
+    world.trust_each_other()
+    world.dial(alice, bob)
+    assert world.run(2, until=lambda: bob.engine.association(alice.id) is not None)
+    world.run(0.05)
+    assert bob.engine.close(world.now_of(bob)) == [alice.id]
+    world.collect(bob)
+    assert world.run(2, until=lambda: alice.saw(events.PeerConnected))
+    world.send(alice, bob, "s", b"too late")
+    world.run(2)
+    (ended,) = alice.saw(events.DeliveryEnded)
+    assert [outcome for _, outcome in ended.failed] == ["not_delivered"]
+    assert bob.messages == []

@@ -11,6 +11,7 @@ from mesh.limits import HALF_OPEN_LOCAL, HALF_OPEN_PER_ADDRESS, HALF_OPEN_TOTAL
 from mesh.model import Route
 
 ROUTE = Route(dialled=1)
+BACK = Route(routing_id=b"r")
 
 
 class Owner:
@@ -39,7 +40,8 @@ def stranger(owner):
         if not owner.half_opens.room_for(address):
             return None
         number = next(numbers)
-        half_open = Responding(owner, number, address, b"%d" % number, None, b"answer", 0.0)
+        message = b"%d" % number
+        half_open = Responding(owner, number, address, BACK, message, None, b"answer", 0.0)
         owner.half_opens.begin_responding(half_open)
         return half_open
 

@@ -9,7 +9,7 @@ from mesh.engine.resume import Resume
 from mesh.errors import MalformedFrame
 from mesh.model import Origin, Route
 from mesh.testing.network import World
-from mesh.wire import messages
+from mesh.wire import frames, messages
 from mesh.wire.cbor import dumps
 from mesh.wire.messages import encode_head, encode_packed_run
 
@@ -38,6 +38,34 @@ def test_who_ferries_one_challenge_does_not_keep_the_way_back(pair):
     assert swallowed
     assert both.to_alice.routes.best == good
     assert both.bob.engine.counters["routes.doubted"] == 1
+
+
+@pytest.mark.parametrize("message_1_too", [False, True])
+def test_who_overheard_message_3_is_not_believed_to_be_the_way(message_1_too):
+    """Sent on by a thief before it arrives by its own way, it verifies neither way: both are asked.
+
+    Nor does it help him to have repeated message 1, so that he got message 2 as well.
+    """
+    world = World(seed=5, latency=0.1)
+    alice, bob = world.node("alice"), world.node("bob")
+    world.trust_each_other()
+    thief = Route(routing_id=b"thief")
+    stolen = []
+    world.tamper = lambda _sender, receiver, frame: (
+        [frame] if receiver is alice else stolen.append(frame) or [frame]
+    )
+    world.dial(alice, bob)
+    if message_1_too:
+        assert world.run(0.15) is False
+        world.inject(bob, thief, stolen[0])
+    assert world.run(5, until=lambda: any(frame[1] == frames.MESSAGE_3 for frame in stolen))
+    world.inject(bob, thief, stolen[-1])
+    to_alice = bob.engine.association(alice.id)
+    assert to_alice.routes.best is None
+    assert world.run(5, until=lambda: to_alice.routes.best is not None)
+    assert to_alice.routes.best != thief
+    world.send(bob, alice, "s", b"one")
+    assert world.run(1, until=lambda: alice.messages)
 
 
 def test_a_known_path_that_proves_itself_again_is_sent_on():
@@ -123,3 +151,25 @@ def test_a_small_limit_closes_the_hot_path(pair):
     outgoing = both.to_bob.delivery.outgoing
     assert outgoing.offer(messages.TELL, "s", b"small", raw=True) is not None
     assert outgoing.raw_subject is None
+
+
+def test_the_last_words_of_the_dead_supersede_nobody():
+    """Who died before his first sealed frame arrived is over once another run is connected."""
+    world = World(seed=6)
+    first, bob = world.node("alice"), world.node("bob")
+    world.trust_each_other()
+    held = []
+    world.tamper = lambda sender, _receiver, frame: (
+        held.append(frame) or [] if sender is first and frame[1] == frames.DATA else [frame]
+    )
+    world.dial(first, bob)
+    assert world.run(2, until=lambda: held)
+    world.crash(first)
+    second = world.node("alice")
+    world.dial(second, bob)
+    assert world.run(2, until=lambda: bob.saw(events.PeerConnected))
+    for frame in held:
+        world.inject(bob, Route(routing_id=b"late"), frame)
+    world.run(2)
+    assert second.saw(events.Superseded) == []
+    assert bob.engine.association(second.id).delivery.peer_instance == second.settings.instance

@@ -209,3 +209,31 @@ def test_a_bulk_body_travels_beside_the_array(met, bodies):
     met.world.run(1)
     assert bodies(met.bob) == [b"b" * 100_000]
     assert frames.BULK in {frame[1] for frame in frames_of(met, "alice")}
+
+
+def test_a_gap_is_named_when_a_way_to_the_peer_is_there(pair, kinds, bodies):
+    """A batch that came early by an unproved way could not be asked about."""
+    met = pair(latency=0.02).meet()
+    lost = []
+    met.world.tamper = lambda sender, _r, frame: (
+        [frame] if lost or sender is met.bob else lost.append(frame) or []
+    )
+    for route in list(met.to_alice.routes):
+        met.to_alice.lose(route)
+    met.world.send(met.alice, met.bob, "s", b"lost")
+    met.world.send(met.alice, met.bob, "s", b"early")
+    began = met.world.elapsed
+    assert met.world.run(5, until=lambda: bodies(met.bob) == [b"lost", b"early"])
+    assert met.world.elapsed - began < constants.RESEND_AFTER_SECONDS / 2
+    asked = [kinds.get(frame) for frame in frames_of(met, "bob")]
+    assert messages.GAP in asked
+
+
+def test_nobody_asks_without_a_gap_or_a_session(met, kinds):
+    """Then there is nothing to say, or nothing to say it with."""
+    since = len(met.world.frames)
+    met.to_alice.sending.ask_for_gap()
+    met.to_alice.end_all_sessions()
+    met.to_alice.sending.ask_for_gap()
+    met.world.collect(met.bob)
+    assert frames_of(met, "bob", since) == []

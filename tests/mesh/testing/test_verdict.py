@@ -1,0 +1,72 @@
+"""After the chaos: who does not find, finish or hear is found."""
+
+import pytest
+
+from mesh.testing.clock import Violation
+from mesh.testing.simulation import Simulation
+from mesh.testing.verdict import Verdict
+
+
+def test_a_world_in_which_nothing_happened_passes(met):
+    """It says how long everything took."""
+    Verdict(met.world).judge()
+    assert "ms until they met" in met.world.facts
+
+
+def test_who_cannot_meet_is_found(met):
+    """With what both sides believe; also one whose connection was never proved."""
+    met.world.wire.close("ann", "bob")
+    met.run(30.0)
+    with pytest.raises(Violation, match="who can talk does: ann"):
+        Verdict(met.world)._meet()
+
+
+def test_a_connection_that_was_never_proved_is_found(met, monkeypatch):
+    """Though the two talk by the other one."""
+    dialler = met.process("ann").dialler
+    monkeypatch.setattr(type(dialler), "content", property(lambda _self: False))
+    with pytest.raises(Violation, match="not proved"):
+        Verdict(met.world)._meet()
+
+
+def test_what_never_ends_is_found(met):
+    """A handler that does not come back, and whoever waits for it."""
+    met.world.program(met.process("bob"))._handle_next = lambda _key: None
+    met.office("ann", "bob").tell("log", 1)
+    met.process("ann").pump()
+    with pytest.raises(Violation, match=r"everything ends.*handled.*busy: .*bob"):
+        Verdict(met.world)._finish()
+
+
+def test_a_program_that_waits_is_found(met):
+    """For a reply that does not come."""
+    met.world.program(met.process("bob"))._begin = lambda _delivery: None
+    met.office("ann", "bob").call("ask", 1e6, 1, lambda _call: None)
+    met.process("ann").pump()
+    with pytest.raises(Violation, match="1 replies"):
+        Verdict(met.world)._finish()
+
+
+def test_who_is_not_heard_is_found(met):
+    """A word after all that is not answered, or has nowhere to go."""
+    program = met.world.program(met.process("bob"))
+    program._begin = lambda _delivery: None
+    with pytest.raises(Violation, match="is heard"):
+        Verdict(met.world)._speak()
+    program.offices.clear()
+    with pytest.raises(Violation, match="no delivery"):
+        Verdict(met.world)._speak()
+
+
+def test_a_closed_office_makes_no_call(met):
+    """So nothing is answered, and that is found."""
+    met.office("ann", "bob").open = False
+    with pytest.raises(Violation, match="is heard"):
+        Verdict(met.world)._speak()
+
+
+def test_the_pairs_are_those_that_dial(plan):
+    """From one side or both, each pair once."""
+    world = Simulation(1, plan=plan(chaos=1.0))
+    world.run()
+    assert len(Verdict(world)._pairs) == 1
