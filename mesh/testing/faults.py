@@ -24,6 +24,8 @@ _FORGOTTEN_SECONDS = constants.DELIVERY_KEPT_SECONDS + 20.0
 _DIES_SPEAKING = 0.3
 _CRASHES_AGAIN = 0.4
 _LONGEST_HELD_SECONDS = 2.0
+# A thief is faster than the network, and knows what is worth it.
+_OVERTAKEN = 0.2
 # Nobody but a thief keeps more frames than that.
 _FRAMES_COPIED = 200
 
@@ -161,13 +163,16 @@ class Faults:
     def _copy(self) -> None:
         """A thief repeats frames of others by a connection of his own."""
         self._thieves += 1
-        route = Route(routing_id=b"thief" + self._thieves.to_bytes(2, "big"))
         for name, frame in self._random.sample(self.copied, min(3, len(self.copied))):
-            process = self._world.processes[name]
-            if process.alive and not process.frozen:
-                self._world.say(f"a thief repeats a frame to {name}")
-                self._world.wire.steal(process, route)
-                process.arrive(frame, Origin(route, "host of a thief"), intact=True)
+            self._repeat(name, frame)
+
+    def _repeat(self, name: str, frame: bytes) -> None:
+        route = Route(routing_id=b"thief" + self._thieves.to_bytes(2, "big"))
+        process = self._world.processes[name]
+        if process.alive and not process.frozen:
+            self._world.say(f"a thief repeats a frame to {name}")
+            self._world.wire.steal(process, route)
+            process.arrive(frame, Origin(route, "host of a thief"), intact=True)
 
     def overhear(self, sender: str, to: str, frame: bytes) -> None:
         """A frame was sent: a thief may keep a copy, and a doomed node dies of message 3."""
@@ -175,7 +180,10 @@ class Faults:
             self._doomed.discard(sender)
             soon = self._random.random() * self._plan.latency
             self._world.timeline.after(soon, partial(self._die_speaking, sender))
-        if self._plan.faults["copy"]:
+        if self._plan.faults["copy"] and self.on:
+            if frame[1] == MESSAGE_3 and self._random.random() < _OVERTAKEN:
+                soon = self._random.random() * self._plan.latency
+                self._world.timeline.after(soon, partial(self._repeat, to, frame))
             if len(self.copied) >= _FRAMES_COPIED:
                 self.copied.pop(self._random.randrange(_FRAMES_COPIED))
             self.copied.append((to, frame))
