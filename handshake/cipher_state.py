@@ -40,7 +40,12 @@ class CipherState(HoldsSecret):
         return self._counter
 
     def set_nonce(self, counter: int) -> None:
-        """Go on at `counter`; for transports whose messages arrive out of order."""
+        """Go on at `counter`; for transports whose messages arrive out of order.
+
+        Raises NonceExhausted unless it is a whole number from 0 to 2^64 - 1.
+        """
+        if type(counter) is not int or not 0 <= counter <= REKEY_COUNTER:
+            raise NonceExhausted("no such counter")
         self._counter = counter
 
     def initialize_key(self, key: bytes) -> None:

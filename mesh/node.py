@@ -281,7 +281,10 @@ class Node:
         """
         # The hot path: one look-up, and while the open run is of this very subject one append.
         # The first message of every run and whatever does not fit goes the long way below.
-        outgoing = self._outgoing.get(peer)
+        try:
+            outgoing = self._outgoing.get(peer)
+        except TypeError:
+            outgoing = None
         if outgoing is not None:
             receipt: Receipt | None
             if type(body) is bytes:

@@ -162,6 +162,7 @@ def test_constants_of_the_wire() -> None:
         "MAX_DEPTH": cbor.MAX_DEPTH,
         "RUNS_MAX": messages.RUNS_MAX,
         "MESSAGES_MAX": messages.MESSAGES_MAX,
+        "HANDLED_MAX": messages.HANDLED_MAX,
         "KIND_MAX": messages.KIND_MAX,
         "FIRST_CONTROL": messages.FIRST_CONTROL,
         "CLOCK_TOLERANCE_SECONDS": handshake.constants.CLOCK_TOLERANCE_SECONDS,
@@ -201,7 +202,7 @@ def test_frame_types() -> None:
 
 def test_kinds() -> None:
     """Every kind of run: its number, whether it is control and whether it uses credit."""
-    others = {"FIRST_CONTROL", "KIND_MAX", "RUNS_MAX", "MESSAGES_MAX"}
+    others = {"FIRST_CONTROL", "KIND_MAX", "RUNS_MAX", "MESSAGES_MAX", "HANDLED_MAX"}
     kinds = {
         name: value
         for name, value in public(messages, int).items()

@@ -32,6 +32,7 @@ class Incoming:
         "_handled_apart",
         "_handled_up_to",
         "_held",
+        "_held_room",
         "_next_told",
         "_returned",
         "_unfinished",
@@ -47,6 +48,7 @@ class Incoming:
         self.next = 1
         self.due = inf
         self._held: dict[int, Body] = {}
+        self._held_room = 0
         self._unfinished: dict[int, tuple[int, int]] = {}
         self._handled_up_to = 0
         # Ranges (first, last) above it, ascending and never adjacent, so at most as many as there
@@ -75,7 +77,7 @@ class Incoming:
         following: Body | None = body
         while following is not None and self._begin(following):
             ready.append(following)
-            following = self._held.pop(self.next, None) if self._held else None
+            following = self._held_next() if self._held else None
         if self.next - self._next_told >= _TELL_AFTER_ACCEPTED:
             self.due = now
         return ready
@@ -89,11 +91,19 @@ class Incoming:
         if number < self.next or number in self._held:
             self._counters["received.repeated_batches"] += 1
             return
-        room = _room(body) + sum(map(_room, self._held.values()))
-        if number > self.next + constants.HELD_BATCHES or room > self._window:
+        room = _room(body)
+        too_far = number > self.next + constants.HELD_BATCHES
+        if too_far or self._held_room + room > self._window:
             self._counters["dropped.too_early"] += 1
             return
         self._held[number] = body
+        self._held_room += room
+
+    def _held_next(self) -> Body | None:
+        body = self._held.pop(self.next, None)
+        if body is not None:
+            self._held_room -= _room(body)
+        return body
 
     def _begin(self, body: Body) -> bool:
         """Take the next batch, unless it breaks a promise that bounds our memory."""

@@ -24,6 +24,8 @@ from mesh.wire.messages import CREDITED, RUNS_MAX, TELL, encode_packed_run, enco
 # A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
 # the array and for what packs it).
 _RUN_HEAD_BYTES: Final = 16
+# From 20 ms to ten seconds.
+_DOUBLINGS: Final = 9
 
 
 class Batch:
@@ -113,7 +115,7 @@ class Outgoing:
         self._credited = False
         self._may_credit = False
         self._budget_at_open = 0
-        self._kept_bytes = kept_bytes
+        self.kept_bytes = kept_bytes
         self._unacknowledged_bytes = 0
         self._credit_limit = window_bytes
         self._credit_used = 0
@@ -213,7 +215,7 @@ class Outgoing:
         if self._ended or batches >= constants.UNACKNOWLEDGED_BATCHES:
             return False
         kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
-        if batches and kept + charge > self._kept_bytes:
+        if batches and kept + charge > self.kept_bytes:
             return False
         if kind not in CREDITED:
             return True
@@ -296,15 +298,18 @@ class Outgoing:
         batch.attempts += 1
         self._last_sent = max(self._last_sent, batch.number)
 
-    def send_again(self, first: int, last: int, *, sent_before: float = inf) -> int:
+    def send_again(self, first: int, last: int, *, now: float = inf, pause: float = 0.0) -> int:
         """Mark the unacknowledged batches `first` to `last` for sending. How many there are.
 
-        `sent_before`: leave those alone that were sent at this time (elapsed seconds) or later.
+        Those are left alone that were sent less than `pause` seconds before `now`, twice as many
+        with each time they were: nobody makes us fill a connection with copies of one batch.
         """
         again = {
             number: batch
             for number, batch in self.unacknowledged.items()
-            if first <= number <= last and batch.sent_at is not None and batch.sent_at < sent_before
+            if first <= number <= last
+            and batch.sent_at is not None
+            and batch.sent_at + pause * 2 ** min(batch.attempts - 1, _DOUBLINGS) < now
         }
         if again:
             merged = self._unsent | again

@@ -104,7 +104,7 @@ def _on_gap(association: "Association", session: Session, item: object, _route: 
             now = association.context.now.elapsed
             pause = max(constants.ACKNOWLEDGE_AFTER_SECONDS, association.liveness.round_trip)
             pause = min(pause, constants.RESEND_AFTER_SECONDS)
-            again = delivery.outgoing.send_again(first, last, sent_before=now - pause)
+            again = delivery.outgoing.send_again(first, last, now=now, pause=pause)
             association.context.counters["sent.batches_again"] += again
             association.sending.send_unsent()
 

@@ -20,6 +20,7 @@ from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.pump import Pump
 from mesh.runtime.receipts import Receipt, Standing
 from mesh.runtime.requests import Requests
+from mesh.runtime.told import Told
 from mesh.runtime.workers import Worker
 from mesh.trust.policy import Decision, Policy
 from mesh.wire import messages
@@ -64,6 +65,7 @@ class Dispatch:
         # Of deliveries that have ended, the oldest first.
         self._retiring: list[tuple[Delivery, Worker | Requests]] = []
         self._at_rest: asyncio.Event | None = None
+        self._told = Told()
         self._pump: Pump | None = None
         self._reactions: dict[type, Callable[[Any], None]] = {
             events.RunReceived: self._on_run,
@@ -105,7 +107,8 @@ class Dispatch:
         if handler is None:
             self._counters["dropped.no_handler"] += len(run.bodies)
             peer, subject = self.peer(run.delivery.peer_id), run.subject[:80]
-            logger.warning("no handler for %r from %s: %d dropped", subject, peer, len(run.bodies))
+            level = self._told.level((peer.id, "no handler"), subject, logging.WARNING)
+            logger.log(level, "no handler for %r from %s: dropped, as all like it", subject, peer)
             self._finished(run)
             return
         worker = self._workers.get((handler, run.delivery))
@@ -133,7 +136,10 @@ class Dispatch:
 
     def _on_replies(self, run: RunReceived) -> None:
         mailbox = self._mailbox(run.delivery)
-        if mailbox is not None:
+        if mailbox is not None and not len(mailbox.calls):
+            # Replies need no credit: those that nobody asked for are not even decoded.
+            self._counters["dropped.unasked"] += len(run.bodies)
+        elif mailbox is not None:
             malformed = mailbox.on_replies(self._items(run))
             if malformed:
                 self._counters["dropped.malformed"] += malformed
@@ -257,7 +263,7 @@ class Dispatch:
         same_peer = dict.fromkeys(of for of, _ in busy if of.peer_id == delivery.peer_id)
         oldest = list(same_peer)[:-RETIRED_DELIVERIES_PER_PEER]
         for of, one in busy:
-            if of in oldest and isinstance(one, Worker):
+            if of in oldest:
                 peer = self.peer(delivery.peer_id)
                 logger.warning("%s came back too often: its oldest messages are dropped", peer)
                 one.give_up()

@@ -94,6 +94,16 @@ class Mailbox(Postbox):
                 waiting[2].set_exception(error_of(reply, waiting[0]))
         return malformed
 
+    async def few_replies_wait(self) -> None:
+        """Wait while replies that find no room hold as much memory as may be kept for the peer."""
+        while self._replies and self._ended is None:
+            waiting = sum(message.size for message in self._replies.values())
+            if waiting <= self.outgoing.kept_bytes:
+                return
+            moved = self._loop.create_future()
+            self._watchers.append(moved)
+            await moved
+
     async def reply(self, subject: str, call_id: int, status: int, body: object) -> None:
         """Answer a request; a body that cannot be carried becomes an error for the caller."""
         try:

@@ -34,6 +34,11 @@ class Message(NamedTuple):
     raw: bool = False
     bulk: bytes | None = None
 
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.encoded) + len(self.bulk or b"")
+
 
 Line = OrderedDict[asyncio.Future[Any], Message]
 
@@ -51,6 +56,8 @@ class Postbox:
         # is done when it is queued, that of a request when it is answered.
         self._line: Line = OrderedDict()
         self._replies: Line = OrderedDict()
+        # Who wants to know when replies have moved up.
+        self._watchers: list[asyncio.Future[None]] = []
         self._ended: MeshError | None = None
         self._flush_number = 0
         self._drained = asyncio.Event()
@@ -167,6 +174,7 @@ class Postbox:
         """There may be room again: those who wait go on in their order."""
         if self._replies:
             self._move_up(self._replies)
+            self._wake_watchers()
         if self._line:
             self._move_up(self._line)
         if self.outgoing.idle and not self._line and not self._replies:
@@ -210,6 +218,13 @@ class Postbox:
                 if not future.done():
                     future.set_exception(never_sent)
             line.clear()
+        self._wake_watchers()
+
+    def _wake_watchers(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)
 
     def _check_open(self) -> None:
         if self._ended is not None:

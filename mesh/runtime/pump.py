@@ -17,8 +17,8 @@ from mesh.io.notices import Notice
 from mesh.io.zmq_transport import Port, Transport
 from mesh.model import Now
 
-# Frames taken before others have their turn: about a window's worth.
-_DRAIN_BUDGET_FRAMES = 64
+# Frames taken before others have their turn: the smallest may each be a thousand runs.
+_DRAIN_BUDGET_FRAMES = 16
 
 logger = logging.getLogger("noisemesh")
 

@@ -126,6 +126,7 @@ class Requests:
         if self._cancelled_early:
             for work in accepted:
                 if work.request.call_id in self._cancelled_early:
+                    self._cancelled_early.discard(work.request.call_id)
                     self._cancel(work)
         self._crew.put(accepted)
 
@@ -152,6 +153,11 @@ class Requests:
         for work in list(self._known.values()):
             self._cancel(work)
         self._crew.retire()
+
+    def give_up(self) -> None:
+        """Handlers that do not heed their cancellation are not waited for."""
+        self._known.clear()
+        self._crew.stop()
 
     def _cancel(self, work: _Work) -> None:
         if not work.cancelled:
@@ -185,6 +191,11 @@ class Requests:
 
     async def _answer(self, work: _Work) -> None:
         """Handle one request to its end, whatever its handler does."""
+        # However long its reply takes, only a caller that still waits is worked for; and what it
+        # does not take of the replies that are there is not made more.
+        await self._mailbox.few_replies_wait()
+        if work.until < self._loop.time():
+            self._cancel(work)
         if not work.cancelled:
             work.task = asyncio.current_task()
             try:
@@ -194,7 +205,7 @@ class Requests:
                 if self._crew.stopped:
                     raise
             work.task = None
-        del self._known[work.request.call_id]
+        self._known.pop(work.request.call_id, None)
         self._done_with(work.run, work.left)
         if self._line:
             self._move_up()

@@ -105,11 +105,10 @@ class Worker:
         self._crew.retire()
 
     def give_up(self) -> None:
-        """Forget what is queued; what runs goes on."""
-        for load in self._crew.clear():
-            self._counters["dropped.ended"] += load.size
-            load.dropped = True
-            self._done_with(load)
+        """Forget what is queued and cancel what runs; a thread ends after the message it is at."""
+        self._counters["dropped.ended"] += sum(load.size for load in self._crew.clear())
+        self._unfinished = 0
+        self._crew.stop()
 
     async def _work(self, load: _Load) -> None:
         handle = self._handle
@@ -133,19 +132,22 @@ class Worker:
 
     async def _work_in_thread(self, load: _Load) -> None:
         loop = asyncio.get_running_loop()
-        errors: list[BaseException] = []
-        arguments = self._handle, self._take(load), errors
-        try:
-            await loop.run_in_executor(self._threads, self._handle_all, *arguments)
-        finally:
-            for error in errors:
-                self._failed(error)
+        bodies = self._take(load)
+        # A hop into a thread for each turn: peers share the threads, first come, first served.
+        while turn := list(islice(bodies, _TURN_MESSAGES)):
+            errors: list[BaseException] = []
+            try:
+                await loop.run_in_executor(
+                    self._threads, self._handle_all, self._handle, turn, errors
+                )
+            finally:
+                for error in errors:
+                    self._failed(error)
         self._done_with(load)
 
     def _handle_all(
-        self, handle: Callable[[Any], Any], bodies: Iterator[Any], errors: list[BaseException]
+        self, handle: Callable[[Any], Any], bodies: list[Any], errors: list[BaseException]
     ) -> None:
-        """One hop into a thread for all of them."""
         for body in bodies:
             if self._crew.stopped:
                 return
@@ -170,7 +172,7 @@ class Worker:
         load.units -= 1
         if load.units:
             return
-        self._unfinished -= 1
+        self._unfinished = max(0, self._unfinished - 1)
         if not load.dropped:
             self._counters["handled.messages"] += len(load.run.bodies)
         self._finished(load.run)

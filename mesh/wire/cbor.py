@@ -91,7 +91,8 @@ def array_length(encoded: bytes) -> int:
     try:
         length = encoded[0] - _ARRAY
         if length >= 24:
-            length = int.from_bytes(encoded[1 : 1 + _LENGTH_BYTES[length]])
+            octets = _LENGTH_BYTES[length]
+            length = int.from_bytes(encoded[1 : 1 + octets]) if len(encoded) > octets else -1
     except (IndexError, KeyError):
         length = -1
     if length < 0:

@@ -44,6 +44,9 @@ RUNS_MAX: Final = 1024
 MESSAGES_MAX: Final = 4096
 """Messages of one batch at most: however small, each costs a turn of a loop."""
 
+HANDLED_MAX: Final = 1 + constants.UNACKNOWLEDGED_BATCHES + constants.UNHANDLED_BATCHES
+"""Numbers and ranges of `handled` at most: unfinished batches keep the ranges apart."""
+
 CREDITED: Final = frozenset({TELL, REQUEST})
 """Kinds whose encoded runs use up the receiver's credit."""
 
@@ -198,6 +201,8 @@ def decode_body(
         raise MalformedFrame("a body is an array of four numbers and runs")
     batch, acknowledged, handled, credit = value[:_NUMBERS_BEFORE_RUNS]
     runs = value[_NUMBERS_BEFORE_RUNS:]
+    if type(handled) is not list or len(handled) > HANDLED_MAX:
+        raise MalformedFrame("more ranges than an honest peer can have")
     # Only numbers in the right places and ranges can give these very bytes again.
     try:
         head = encode_head(batch, acknowledged, handled, credit, len(runs))

@@ -69,15 +69,13 @@ def test_the_last_counter_is_reserved(suite):
     assert state.decrypt_with_ad(b"", sealed) == b"x"
 
 
-@pytest.mark.parametrize("counter", [2**64, 2**64 + 1, -1])
+@pytest.mark.parametrize("counter", [2**64, 2**64 + 1, -1, 1.5, "3", None, True])
 def test_a_counter_outside_64_bits_seals_nothing(suite, counter):
     """Whatever a caller sets, no counter wraps around."""
     state = CipherState(suite, KEY)
-    state.set_nonce(counter)
     with pytest.raises(NonceExhausted):
-        state.encrypt_with_ad(b"", b"x")
-    with pytest.raises(NonceExhausted):
-        state.decrypt_with_ad(b"", bytes(17))
+        state.set_nonce(counter)
+    assert state.counter == 0
 
 
 def test_a_transport_message_has_at_most_65535_bytes(suite):

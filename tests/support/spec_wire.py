@@ -331,7 +331,7 @@ def read_body(plaintext: bytes, bulk: bytes | None = None) -> Body:
 def _head(array: list[Any]) -> bytes:
     """What the head has to be (10.2)."""
     batch, acknowledged, handled, credit = array[:4]
-    if not isinstance(handled, list) or not handled:
+    if not isinstance(handled, list) or not 1 <= len(handled) <= 1281:
         raise Refused("body")
     up_to, *ranges = handled
     written = struct.pack(">BH", 0x99, len(array)) + _wide(batch) + _wide(acknowledged)
@@ -382,7 +382,7 @@ def _packed_count(packed: bytes) -> int:
     widths = {0x98: 1, 0x99: 2, 0x9A: 4}
     if packed[:1] and 0x80 <= packed[0] < 0x98:
         return packed[0] - 0x80
-    if packed[:1] and packed[0] in widths:
+    if packed[:1] and packed[0] in widths and len(packed) > widths[packed[0]]:
         return int.from_bytes(packed[1 : 1 + widths[packed[0]]], "big")
     raise Refused("body")
 

@@ -319,13 +319,27 @@ def test_only_what_is_missing_and_was_sent_before_is_sent_again(direction):
         assert direction.tell("log", b"%d" % n)
         direction.flush()
     outgoing.acknowledge(1)
-    assert outgoing.send_again(0, 2**63, sent_before=4.0) == 3
+    assert outgoing.send_again(0, 2**63, now=4.0) == 3
     assert [batch.number for batch in outgoing.take_unsent()] == [2, 3, 4]
     assert outgoing.send_again(5, 5) == 1
     assert outgoing.send_again(7, 6) == 0
     assert [batch.number for batch in outgoing.take_unsent()] == [2, 3, 4, 5]
     outgoing.acknowledge(4)
     assert [batch.number for batch in outgoing.take_unsent()] == [5]
+
+
+def test_who_asks_again_and_again_gets_ever_fewer_copies(direction):
+    """The pause between two copies of a batch doubles, to ten seconds."""
+    outgoing = direction.outgoing
+    assert direction.tell("log", b"x")
+    direction.flush()
+    copies, now = 0, 0.0
+    for _ in range(1000):
+        now += 0.02
+        copies += outgoing.send_again(1, 1, now=now, pause=0.02)
+        for batch in outgoing.take_unsent():
+            outgoing.sent(batch, now)
+    assert copies == 9
 
 
 # -- what a peer may make us believe

@@ -314,3 +314,23 @@ async def test_a_reply_that_cannot_even_be_explained_is_an_error():
     wire = Wire(WINDOW, 10)
     with pytest.raises(MeshError):
         await wire.mailbox.reply("ask", 1, REPLY_OK, "x" * 100)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_whoever_makes_replies_waits_while_too_many_do(ends):
+    """Until the peer takes some, or is gone; few of them stop nobody."""
+    wire = Wire()
+    mailbox, outgoing = wire.mailbox, wire.outgoing
+    outgoing.kept_bytes = 50_000
+    await mailbox.few_replies_wait()
+    replies = await begin(*(mailbox.reply("ask", n, 0, b"r" * 30_000) for n in range(1, 5)))
+    (watching,) = await begin(mailbox.few_replies_wait())
+    assert not watching.done()
+    if ends:
+        mailbox.end(PeerRestarted("bob is gone"))
+    else:
+        for _ in range(4):
+            wire.arrive()
+            await turns()
+    await asyncio.wait_for(watching, 10)
+    await asyncio.gather(*replies, return_exceptions=True)

@@ -4,20 +4,17 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import cbor2
 import pytest
 
 from mailboxes import turns
 from mesh.errors import PeerRestarted
 from mesh.model import Peer
-from mesh.runtime import requests
 from mesh.wire.messages import (
     REPLY_CANCELLED,
     REPLY_FAILED,
     REPLY_NO_HANDLER,
     REPLY_NOT_CARRIED,
     REPLY_OK,
-    Packed,
 )
 from requests_desk import MINUTE_MS, PATIENCE_SECONDS, Desk, Gate
 from virtual_time import in_virtual_time, pass_time
@@ -293,43 +290,6 @@ async def test_a_caller_that_is_gone_takes_its_requests_with_it():
     await desk.stop()
 
 
-async def test_what_waits_is_not_decoded_before_its_turn_is_near():
-    """A peer's requests take the memory of their bytes; those of a few runs, of what they hold."""
-    gate = Gate()
-    desk = Desk(gate, limit=1)
-    desk.put("a", "b")
-    waiting = Packed(cbor2.dumps([[3, MINUTE_MS, "c"], [4, MINUTE_MS, "d"], [5, 0, "e"]]))
-    damaged = Packed(b"\x82\xf6")
-    desk.put(items=waiting)
-    desk.put(items=damaged)
-    await turns(10)
-    assert list(desk.requests._known) == [1, 2]
-    desk.requests.cancel([3, 77])
-    gate.open.set()
-    await turns(30)
-    assert desk.replies == [
-        [call, REPLY_OK, body] for call, body in [(1, "a"), (2, "b"), (4, "d"), (5, "e")]
-    ]
-    assert desk.counters["calls.cancelled"] == 1
-    assert desk.counters["dropped.malformed"] == 2
-    assert not desk.requests.busy
-    assert desk.requests._cancelled_early == set()
-    await desk.stop()
-
-
-async def test_cancellations_of_what_waits_are_remembered_within_reason(monkeypatch):
-    """A peer that cancels calls it never made fills no memory."""
-    monkeypatch.setattr(requests, "CALLS_PER_PEER", 3)
-    desk = Desk(Gate(), limit=1)
-    desk.put("a", "b")
-    desk.requests.cancel(range(100, 200))
-    assert desk.requests._cancelled_early == set()
-    desk.put("c")
-    desk.requests.cancel(range(100, 200))
-    assert len(desk.requests._cancelled_early) == 3
-    await desk.stop()
-
-
 @pytest.mark.parametrize(
     "item", [None, 7, [], [1, 2], [1, 2, 3, 4], ["1", 0, None], [1, None, None], [-1, 0, 0]]
 )
@@ -343,22 +303,6 @@ async def test_what_is_no_request_is_dropped_and_counted(item):
     assert desk.finished == [10]
     desk.put(items=[item])
     assert desk.finished == [10, 11]
-    await desk.stop()
-
-
-async def test_two_requests_of_one_number_are_one():
-    """A lying peer cannot make a request that no CANCEL reaches."""
-    gate = Gate()
-    desk = Desk(gate)
-    desk.put(items=[[1, MINUTE_MS, "a"], [1, MINUTE_MS, "b"]])
-    await turns(10)
-    assert gate.begun == ["a"]
-    assert desk.counters["dropped.malformed"] == 1
-    desk.requests.cancel([1])
-    await turns(10)
-    assert gate.cancelled == ["a"]
-    assert desk.finished == [10]
-    assert not desk.requests.busy
     await desk.stop()
 
 

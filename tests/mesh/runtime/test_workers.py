@@ -146,7 +146,7 @@ async def test_packed_bodies_are_decoded_when_their_turn_comes(threads, concurre
 
 
 async def test_what_is_queued_can_be_given_up(threads):
-    """What is at work goes on; the rest is dropped and counted."""
+    """What is at work is cancelled, the rest dropped and counted; nothing is kept of it."""
     gate, seen = asyncio.Event(), []
 
     async def log(body):
@@ -159,12 +159,11 @@ async def test_what_is_queued_can_be_given_up(threads):
     bench.worker.retire()
     bench.worker.give_up()
     assert bench.counters["dropped.ended"] == 3
+    assert not bench.worker.busy
     gate.set()
     await turns(10)
-    assert seen == [1, 2]
-    assert sorted(bench.finished) == [1, 2, 3]
-    assert bench.counters["handled.messages"] == 2
-    assert not bench.worker.busy
+    assert seen == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     await bench.stop()
 
 
@@ -315,6 +314,29 @@ async def test_plain_functions_run_in_threads_in_order(threads):
     await bench.until_finished(1, 2)
     assert seen == [(1, False), (2, False), (3, False)]
     await bench.stop()
+
+
+async def test_a_long_run_gives_its_thread_back_between_turns():
+    """Peers share the threads: one whose run is long does not keep another's message waiting."""
+    order = []
+    released = threading.Event()
+
+    def log(body):
+        if body == 0:
+            released.wait(PATIENCE_SECONDS)
+        order.append(body)
+
+    with ThreadPoolExecutor(1) as one_thread:
+        long, short = Bench(log, one_thread), Bench(log, one_thread)
+        long.put(list(range(200)))
+        await turns()
+        short.put(["short"])
+        await turns()
+        released.set()
+        await long.until_finished(1)
+        await short.until_finished(1)
+        assert order.index("short") == 64
+        await asyncio.gather(*long.worker.stop(), *short.worker.stop(), return_exceptions=True)
 
 
 async def test_a_plain_function_that_blocks_stops_nobody_else(threads):
