@@ -23,6 +23,7 @@ class TestOptions:
         assert run("--json", "peers").stdout == run("peers", "--json").stdout
         assert run("peers", "--home", str(home), at=tmp_path).exit_code == 0
         assert run("peers", "--home", str(tmp_path)).exit_code == 3
+        run("init", at=tmp_path / "nobody")
         nobody = run("trust", "--json", "list", at=tmp_path / "nobody")
         assert nobody.stdout == "[]\n"
 
