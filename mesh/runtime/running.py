@@ -83,6 +83,7 @@ class Running:
             max_frame_bytes=configuration.max_message_bytes + FRAME_RESERVE_BYTES,
             opened=self.pump.watch,
             closed=self.pump.unwatch,
+            dropped=self._on_dropped,
         )
         self.dialer = Dialer(self.transport, self.pump, self.explain, Random(os.urandom(8)))
         self.pump.attach(self.transport, self.dialer.on_notice)
@@ -115,6 +116,9 @@ class Running:
         reaction = self._reactions.get(type(event))
         if reaction is not None:
             reaction(event)
+
+    def _on_dropped(self) -> None:
+        self.counters["dropped.parts"] += 1
 
     def _on_connect_failed(self, event: events.ConnectFailed) -> None:
         if event.by_peer and event.peer_id is not None and self._is_allowed(event.peer_id):

@@ -46,7 +46,7 @@ class TestAsk:
         with pytest.raises(NodeClosed) as raised:
             Invocation(str(home)).ask("status")
         assert str(raised.value) == wanted
-        path = Home(home).control_path
+        path = Home(home).control_place().path
         assert path is not None
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))

@@ -386,7 +386,7 @@ async def test_a_cancelled_close_still_closes(pair):
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert pair.alice.drained == 1
-    assert alice.transport.sockets == {}
+    assert alice.transport._ports == {}
     assert alice.dialer.wishes() == []
 
 
