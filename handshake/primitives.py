@@ -115,16 +115,6 @@ class SigningKey(HoldsSecret):
         return sodium.crypto_sign(message, self._expanded)[:SIGNATURE_BYTES]
 
 
-def ed25519_public(seed: bytes) -> bytes:
-    """The 32-byte public key of a 32-byte seed."""
-    return SigningKey(seed).public
-
-
-def ed25519_sign(seed: bytes, message: bytes) -> bytes:
-    """The 64-byte signature of `message`; who signs often keeps a `SigningKey`."""
-    return SigningKey(seed).sign(message)
-
-
 def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether `signature` is that of `message` under `public`; never raises on a peer's bytes."""
     if len(public) != ID_BYTES or len(signature) != SIGNATURE_BYTES:

@@ -5,13 +5,17 @@
     node = Node("alice")
 
     @node.on("log")
-    async def log(body, *, peer): ...
+    async def log(body, *, peer):
+        print(peer, body)
 
-    async with node:
-        await node.connect("tcp://127.0.0.1:40124", id=bob_id)
-        await node.send("bob", "log", {"line": 1})
+    async def main():
+        async with node:
+            node.trust.allow(BOBS_ID, name="bob")  # and bob allows alice's, node.id
+            await node.connect("tcp://127.0.0.1:40124", id="bob")
+            await node.send("bob", "log", {"line": 1})
 
-The names below are the whole public interface; rooms inside import each other's own.
+The names below are the whole public interface (docs/reference/node.md); rooms inside import each
+other's own.
 """
 
 from importlib import import_module

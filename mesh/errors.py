@@ -2,11 +2,11 @@
 
     MeshError
     ├── InvalidConfiguration            caller   a setting, name or key file that cannot be used
-    │   └── HomeInUse                   caller   another process runs a node on this home
+    │   └── HomeInUse                   caller   a node runs on this home already
     ├── InvalidMessage                  caller   the value cannot be carried
     │   └── MessageTooLarge             caller   over the limit of this node or of the peer
     ├── NodeClosed                      caller   the node is not running (any more)
-    ├── AmbiguousName                   caller   one name, several peers
+    ├── AmbiguousName                   caller   another peer has that name already
     ├── BufferFull                      network  `post` found no room
     ├── PeerUnreachable                 network  no connection, or nobody answered
     │   └── UnknownPeer                 caller   nobody of that name is known
@@ -42,7 +42,7 @@ class InvalidConfiguration(MeshError, ValueError):
 
 
 class HomeInUse(InvalidConfiguration):
-    """Another process runs a node on this home."""
+    """The home has a node that runs: in another process, in this one, or this very node."""
 
 
 class InvalidMessage(MeshError, ValueError):
@@ -62,7 +62,7 @@ class NodeClosed(MeshError):
 
 
 class AmbiguousName(MeshError):
-    """One name stands for several peers; use the id."""
+    """The name that a peer was to get is the name of another one already."""
 
     fault = "caller"
 

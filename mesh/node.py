@@ -79,7 +79,12 @@ class Node:
         return self._handlers.on(subject, concurrency)
 
     def serve(self, subject: str) -> Callable[[F], F]:
-        """Decorator: answer requests of `subject`; what the handler returns is the reply."""
+        """Decorator: answer requests of `subject`; what the handler returns is the reply.
+
+        The handler takes the body, and `peer=` if it names it, as with `on`; what it raises reaches
+        the caller as CallFailed. Requests are answered side by side. Raises InvalidConfiguration,
+        InvalidMessage for the subject.
+        """
         return self._handlers.serve(subject)
 
     def on_failure(self, function: Callable[[Peer, DeliveryFailed], None]) -> Any:
@@ -99,7 +104,8 @@ class Node:
     async def start(self) -> None:
         """Take the home, open sockets, dial. `async with node:` does it and `close` for you.
 
-        Raises HomeInUse (by this node, if it runs already), InvalidConfiguration.
+        Raises HomeInUse (by this node, if it runs already), InvalidConfiguration, NodeClosed (when
+        it is closed meanwhile).
         """
         while self._closed is not None:
             await self._closed.wait()
@@ -210,7 +216,7 @@ class Node:
 
     @property
     def endpoints(self) -> list[str]:
-        """Where we listen, with real port numbers."""
+        """Where we listen, with real port numbers. Raises NodeClosed."""
         return list(self._live.endpoints)
 
     @property
@@ -220,7 +226,7 @@ class Node:
 
     @property
     def peers(self) -> list[Peer]:
-        """Peers there is a session with."""
+        """Peers there is a session with. Raises NodeClosed."""
         return [mailbox.peer for mailbox in self._live.dispatch.mailboxes.values()]
 
     def counters(self) -> dict[str, int]:
@@ -259,17 +265,26 @@ class Node:
         return await running.wait_for(peer_id, left)
 
     async def peer(self, peer: AnyPeer) -> Peer:
-        """The peer of that name or id, connected. Raises UnknownPeer, PeerUnreachable."""
+        """The peer of that name or id, connected.
+
+        Raises UnknownPeer, PeerUnreachable, NodeClosed.
+        """
         return self._mailbox(peer).peer
 
     async def wait_for(self, peer: AnyPeer, *, timeout: float | None = None) -> Peer:
-        """The same, waiting until it has connected. Raises PeerUnreachable after `timeout` s."""
+        """The same, waiting until it has connected, for `timeout` seconds.
+
+        Raises PeerUnreachable after that, UnknownPeer, NodeClosed.
+        """
         if timeout is None:
             timeout = self._configuration.connect_timeout_seconds
         return await self._live.wait_for(self._find(peer), timeout)
 
     async def ping(self, peer: AnyPeer, *, timeout: float = 5.0) -> float:
-        """Seconds of one sealed round trip. Raises PeerUnreachable."""
+        """Seconds of one sealed round trip, within `timeout` seconds.
+
+        Raises PeerUnreachable, UnknownPeer, NodeClosed.
+        """
         return await self._live.ping(self._find(peer), timeout)
 
     # -- messages
@@ -277,7 +292,8 @@ class Node:
     async def send(self, peer: AnyPeer, subject: str, body: object) -> Receipt:
         """Send a direct message, waiting for room. Its receipt tells how it fares.
 
-        Raises InvalidMessage, MessageTooLarge, UnknownPeer, PeerUnreachable, DeliveryFailed.
+        Raises InvalidMessage, MessageTooLarge, UnknownPeer, PeerUnreachable, DeliveryFailed,
+        NodeClosed.
         """
         # The hot path: one look-up, and while the open run is of this very subject one append.
         # The first message of every run and whatever does not fit goes the long way below.

@@ -13,7 +13,7 @@ from mesh.cli.invocation import Invocation, verb
 from mesh.errors import InvalidConfiguration
 from mesh.home import keys
 from mesh.home.configuration import FILE_NAME, Configuration, template
-from mesh.home.files import write_private
+from mesh.home.files import check_folder, write_private
 from mesh.home.home import APPLICATION, Home
 
 PASSPHRASE_VARIABLE = "MESH_PASSPHRASE"
@@ -34,6 +34,7 @@ def init(invocation: Invocation, name: str | None, passphrase: bool) -> None:
     home = invocation.home
     if home.path is None:
         raise Failure(Exit.USAGE, "Usage", "a home in memory cannot be made: give --home a folder")
+    _refuse_made(home)  # also while its node runs and has the lock
     secret = configured_passphrase(home)
     if passphrase and secret is None:
         secret = ask_passphrase("Passphrase for the new key", confirm=True)
@@ -46,15 +47,25 @@ def init(invocation: Invocation, name: str | None, passphrase: bool) -> None:
 
 def id_(invocation: Invocation) -> None:
     """Print this node's id, which others trust it by."""
-    key_file = invocation.home.key_file
-    if key_file is None:
-        raise Failure(Exit.USAGE, "Usage", "a home in memory has no lasting id")
-    if not os.path.lexists(key_file):
-        raise InvalidConfiguration(
-            f"there is no node in {key_file.parent}; make one with: {invocation.command('init')}"
-        )
-    node_id = keys.load_id(key_file)
+    node_id = keys.load_id(key_file_of(invocation))
     invocation.show({"id": str(node_id)}, str(node_id))
+
+
+def key_file_of(invocation: Invocation) -> Path:
+    """The key file of a home that has a node and is private, as its node would demand.
+
+    Raises Failure (usage) for a home in memory, InvalidConfiguration for others that will not do.
+    """
+    home = invocation.home
+    if home.path is None or home.key_file is None:
+        raise Failure(Exit.USAGE, "Usage", "a home in memory keeps nothing: give --home a folder")
+    if os.path.lexists(home.path):
+        check_folder(home.path)
+    if not os.path.lexists(home.key_file):
+        raise InvalidConfiguration(
+            f"there is no node in {home.path}; make one with: {invocation.command('init')}"
+        )
+    return home.key_file
 
 
 def make(home: Home, name: str | None, passphrase: str | None) -> tuple[NodeId, str]:
@@ -64,10 +75,7 @@ def make(home: Home, name: str | None, passphrase: str | None) -> tuple[NodeId, 
     """
     assert home.path is not None
     assert home.key_file is not None
-    if os.path.lexists(home.key_file):
-        raise InvalidConfiguration(
-            f"{home.path} is the home of a node already; it is left as it is"
-        )
+    _refuse_made(home)
     file = home.path / FILE_NAME
     if os.path.lexists(file):
         if name is not None:
@@ -77,6 +85,13 @@ def make(home: Home, name: str | None, passphrase: str | None) -> tuple[NodeId, 
         name = Configuration(name=name).name if name is not None else usual_name(home.path)
         write_private(file, template(name).encode(), replace=False)
     return keys.create(home.key_file, passphrase=passphrase).id, name
+
+
+def _refuse_made(home: Home) -> None:
+    if home.key_file is not None and os.path.lexists(home.key_file):
+        raise InvalidConfiguration(
+            f"{home.path} is the home of a node already; it is left as it is"
+        )
 
 
 def usual_name(path: Path) -> str:

@@ -96,7 +96,9 @@ def shared_options(function: F) -> F:
     for option in (
         click.option("--verbose", is_flag=True, help="Log everything, and say where errors arose."),
         click.option("--json", is_flag=True, help="Results and errors as JSON, one line each."),
-        click.option("--home", metavar="DIR", help="The node's folder; else MESH_HOME."),
+        click.option(
+            "--home", metavar="DIR", help="The node's folder; else MESH_HOME, else the user's data."
+        ),
     ):
         function = option(function)
     return function

@@ -12,8 +12,12 @@ from pathlib import Path
 
 import click
 
-from mesh.cli.failures import Exit, Failure
-from mesh.cli.home_verbs import PASSPHRASE_VARIABLE, ask_passphrase, configured_passphrase
+from mesh.cli.home_verbs import (
+    PASSPHRASE_VARIABLE,
+    ask_passphrase,
+    configured_passphrase,
+    key_file_of,
+)
 from mesh.cli.invocation import Invocation, VerbGroup, shared_options, verb
 from mesh.errors import InvalidConfiguration
 from mesh.home import keys
@@ -41,7 +45,7 @@ def add_to(group: click.Group) -> None:
 
 def show(invocation: Invocation) -> None:
     """Print the id, the key file, and how it is protected."""
-    path = _key_file(invocation)
+    path = key_file_of(invocation)
     found = keys.describe(path)
     mode = f"{stat.S_IMODE(path.stat().st_mode):04o}"
     value = {
@@ -69,7 +73,7 @@ def passphrase(invocation: Invocation, remove: bool) -> None:
     The one it has now comes from MESH_PASSPHRASE or config.toml, else it is asked for; so does the
     new one of a file that has none. Copies made before keep the passphrase they were sealed with.
     """
-    path = _key_file(invocation)
+    path = key_file_of(invocation)
     configured = configured_passphrase(invocation.home)
     was_sealed = keys.is_sealed(path)
     old = (configured or ask_passphrase(f"Passphrase of {path}")) if was_sealed else None
@@ -109,7 +113,7 @@ def backup(invocation: Invocation, file: Path) -> None:
     MESH_PASSPHRASE) where that has none. To put it back, copy it as identity.toml into an empty
     home of mode 0700.
     """
-    path = _key_file(invocation)
+    path = key_file_of(invocation)
     if os.path.lexists(file):
         raise InvalidConfiguration(f"{file} exists already and is left as it is; name another file")
     secret = configured_passphrase(invocation.home)
@@ -126,18 +130,6 @@ def backup(invocation: Invocation, file: Path) -> None:
         f"a sealed copy of the key of {key.identity.id} is in {file}\n"
         "keep its passphrase too: nothing else opens it",
     )
-
-
-def _key_file(invocation: Invocation) -> Path:
-    """The key file of a home that has one."""
-    home = invocation.home
-    if home.path is None or home.key_file is None:
-        raise Failure(Exit.USAGE, "Usage", "a home in memory has no key file")
-    if not os.path.lexists(home.key_file):
-        raise InvalidConfiguration(
-            f"there is no node in {home.path}; make one with: {invocation.command('init')}"
-        )
-    return home.key_file
 
 
 @contextmanager

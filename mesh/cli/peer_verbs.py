@@ -139,7 +139,7 @@ def _peer_lines(found: dict[str, Any]) -> Iterator[str]:
     """Peers, strangers and vain dialling as a person reads them."""
     yield "peers" if found["peers"] else "peers      none"
     for peer in found["peers"]:
-        parts = [peer["name"] or "(no name)", _presence(peer)]
+        parts = [peer["name"] or "(no name)", _presence(peer, _is_dialled(peer, found))]
         if peer["roles"]:
             parts.append(f"roles {', '.join(peer['roles'])}")
         if peer["generation"] is not None:
@@ -153,25 +153,48 @@ def _peer_lines(found: dict[str, Any]) -> Iterator[str]:
         yield "strangers"
     for stranger in found["strangers"]:
         yield f"  {stranger['id']}"
-        yield f"    {stranger['reason']}, {_whence(stranger['address'])}; to trust it:"
+        endpoints = [wish["endpoint"] for wish in found["dialling"] if _is_of(wish, stranger)]
+        whence = _whence(stranger["address"], endpoints)
+        yield f"    {stranger['reason']}, {whence}; to trust it:"
         yield f"    {stranger['command']}"
-    if found["dialling"]:
+    vain = [
+        wish
+        for wish in found["dialling"]
+        if not any(_is_of(wish, stranger) for stranger in found["strangers"])
+    ]
+    if vain:
         yield "dialling in vain"
-    for wish in found["dialling"]:
+    for wish in vain:
         known = wish["endpoint"] in wish["trouble"]
         yield f"  {wish['trouble']}" if known else f"  {wish['endpoint']}: {wish['trouble']}"
 
 
-def _whence(address: str) -> str:
-    return "where this node dialled" if address.startswith("dialled") else f"from {address}"
+def _is_of(wish: dict[str, Any], stranger: dict[str, Any]) -> bool:
+    """Whether dialling is in vain because of this stranger: it is listed once, as a stranger."""
+    return stranger["command"] in wish["trouble"]
 
 
-def _presence(peer: dict[str, Any]) -> str:
+def _whence(address: str, endpoints: list[str]) -> str:
+    said = [] if address.startswith("dialled ") else [f"from {address}"]
+    if endpoints or not said:
+        said.append(" ".join(["where this node dialled", *endpoints]))
+    return " and ".join(said)
+
+
+def _is_dialled(peer: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether this node asks that peer again: it knows an endpoint that led to it."""
+    return bool(peer["endpoints"]) or any(
+        str(peer["id"]) in wish["trouble"] for wish in found["dialling"]
+    )
+
+
+def _presence(peer: dict[str, Any], dialled: bool) -> str:
     said = [str(peer["presence"])]
     if peer["silent_seconds"] is not None and peer["silent_seconds"] >= 1:
         said.append(f"last heard {_duration(peer['silent_seconds'])} ago")
     if peer["refusal"]:
-        said.append(f"refuses this node: {peer['refusal']}")
+        again = " (asked again every 15 s; `mesh ping` asks at once)" if dialled else ""
+        said.append(f"refuses this node: {peer['refusal']}{again}")
     return ", ".join(said)
 
 

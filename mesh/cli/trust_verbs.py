@@ -1,6 +1,5 @@
 """`mesh trust`: whom the node believes. Through the running node, or on the home if none runs."""
 
-import os
 import time
 from typing import Any
 
@@ -8,10 +7,10 @@ import click
 
 from handshake.errors import InvalidKey
 from handshake.identity import NodeId
+from mesh.cli.home_verbs import key_file_of
 from mesh.cli.invocation import Invocation, VerbGroup, shared_options, verb
 from mesh.errors import HomeInUse, NodeClosed
 from mesh.home import keys
-from mesh.home.home import Home
 from mesh.runtime.trust_verbs import TrustVerbs
 from mesh.runtime.trustees import Trust
 from mesh.trust.policy import Policy
@@ -117,18 +116,16 @@ def _ask(invocation: Invocation, name: str, arguments: dict[str, Any]) -> Any:
         except NodeClosed:
             pass
         try:
-            return _on_home(invocation.home, name, arguments)
+            return _on_home(invocation, name, arguments)
         except HomeInUse:
             if time.monotonic() >= give_up_at:
                 raise
         time.sleep(_AGAIN_SECONDS)
 
 
-def _on_home(home: Home, name: str, arguments: dict[str, Any]) -> Any:
+def _on_home(invocation: Invocation, name: str, arguments: dict[str, Any]) -> Any:
+    own_id = keys.load_id(key_file_of(invocation))
     policy = Policy()
-    trust = Trust(policy, home)
+    trust = Trust(policy, invocation.home)
     trust.load()
-    key_file = home.key_file
-    known = key_file is not None and os.path.lexists(key_file)
-    own_id = keys.load_id(key_file) if known and key_file is not None else None
     return TrustVerbs(policy, trust, own_id).verbs[name](arguments)

@@ -40,7 +40,10 @@ def add_to(group: click.Group) -> None:
 
 @click.option("--name", help="What the node calls itself.")
 @click.option(
-    "--listen", multiple=True, metavar="ENDPOINT", help="Where to listen: tcp://0.0.0.0:0"
+    "--listen",
+    multiple=True,
+    metavar="ENDPOINT",
+    help="Where to listen, for instance tcp://0.0.0.0:7447; by default tcp://127.0.0.1:0.",
 )
 @click.option("--connect", multiple=True, metavar="[ID@]ENDPOINT", help="A peer to dial.")
 @click.option(

@@ -100,7 +100,8 @@ class Directory:
     def drop(self, association: Association, reason: Reason) -> None:
         """End everything with a peer now: say why, fail what waits, forget the keys."""
         association.say_close(reason)
-        association.context.events.append(events.PeerClosed(association.peer_id, reason))
+        closed = events.PeerClosed(association.peer_id, reason, by_us=True)
+        association.context.events.append(closed)
         association.end_delivery(f"closed here: {reason.value}")
         association.end_all_sessions()
 

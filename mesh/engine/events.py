@@ -126,10 +126,11 @@ class PongReceived(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PeerClosed:
-    """The peer said goodbye, or is no longer trusted; `reason` as it was given."""
+    """The peer said goodbye or refuses us, with this reason; `by_us`: we dropped it, for it."""
 
     peer_id: NodeId
     reason: Reason
+    by_us: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,6 @@ class Home:
         """Where the trust list lies; None in memory."""
         return self._file("trust.toml")
 
-    @property
-    def control_path(self) -> Path | None:
-        """Where a node of this home opens its control socket; None in memory or without a place."""
-        return self.control_place().path
-
     def control_place(self) -> ControlPlace:
         """Where a node of this home opens its control socket, and what was passed over.
 

@@ -3,8 +3,8 @@
 A small TOML file. `id` is the public node id and must belong to the seed; `check` covers every
 other field, so that damage is told apart from a wrong passphrase. A passphrase becomes a key by
 Argon2id under a salt of its own; that key seals this one seed and nothing else, and a new
-passphrase or copy takes a new salt. `created` says when the identity was made; files of before
-lack it. Nothing here prints, logs or raises a secret.
+passphrase or copy takes a new salt. `created` says when the identity was made, and may be
+missing. Nothing here prints, logs or raises a secret.
 """
 
 import hashlib

@@ -14,7 +14,7 @@ from functools import partial
 from mesh.model import Now
 
 FILE_LIMIT_WANTED = 65_536
-"""Open files asked for at most: more than a mesh on one machine needs. Hard limits of a milliard
+"""Open files asked for at most: more than a mesh on one machine needs. Hard limits of a billion
 exist, and programs that close every possible descriptor before they start take minutes there."""
 
 

@@ -15,7 +15,6 @@ import os
 import struct
 import weakref
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Final, NamedTuple, cast
 
 import zmq
@@ -250,7 +249,7 @@ class Transport:
     max_frame_bytes: larger frames are never sent, and a connection that sends one is cut.
     opened: called with a file descriptor to watch for reading, and its port.
     closed: called with a descriptor just before it ends; stop watching it.
-    dropped: how many messages of several parts were thrown away (nobody honest sends them).
+    dropped: called for each message of several parts thrown away (nobody honest sends them).
 
     Belongs to the process that made it: after a fork the child's copy is closed.
     Raises InvalidConfiguration when `max_frame_bytes` is not positive.
@@ -262,13 +261,14 @@ class Transport:
         max_frame_bytes: int,
         opened: Callable[[int, Port], None] | None = None,
         closed: Callable[[int], None] | None = None,
+        dropped: Callable[[], None] | None = None,
     ) -> None:
         if max_frame_bytes <= 0:
             raise InvalidConfiguration(f"max_frame_bytes must be positive, not {max_frame_bytes}")
-        self.dropped = 0
         self._max_frame_bytes = max_frame_bytes
         self._opened = opened
         self._closed = closed
+        self._dropped = dropped
         self._ports: dict[int, Port] = {}
         self._links: dict[int, _Link] = {}
         self._router: zmq.Socket[bytes] | None = None
@@ -279,11 +279,6 @@ class Transport:
         for option, value in CONTEXT_OPTIONS.items():
             self._context.set(option, value)
         _alive.add(self)
-
-    @property
-    def sockets(self) -> Mapping[int, Port]:
-        """The descriptors to watch, and their ports; changes with every dial and hang-up."""
-        return MappingProxyType(self._ports)
 
     def overlooked(self) -> list[Port]:
         """Ports whose input a send, bind or dial may have silenced: drain them.
@@ -442,7 +437,8 @@ class Transport:
             self._closed(port.fd)
 
     def _count_dropped(self) -> None:
-        self.dropped += 1
+        if self._dropped is not None:
+            self._dropped()
 
     def _forget_after_fork(self) -> None:
         """Let go without closing: pyzmq leaves another process's sockets alone."""

@@ -38,6 +38,7 @@ logger = logging.getLogger("noisemesh")
 
 # However busy our handlers are, peers hear that we close: so much of the time is theirs.
 _GOODBYE_SECONDS = 1.0
+_REFUSALS = frozenset({Reason.NOT_TRUSTED, Reason.REVOKED})
 
 
 class Running:
@@ -82,6 +83,7 @@ class Running:
             max_frame_bytes=configuration.max_message_bytes + FRAME_RESERVE_BYTES,
             opened=self.pump.watch,
             closed=self.pump.unwatch,
+            dropped=self._on_dropped,
         )
         self.dialer = Dialer(self.transport, self.pump, self.explain, Random(os.urandom(8)))
         self.pump.attach(self.transport, self.dialer.on_notice)
@@ -114,6 +116,9 @@ class Running:
         reaction = self._reactions.get(type(event))
         if reaction is not None:
             reaction(event)
+
+    def _on_dropped(self) -> None:
+        self.counters["dropped.parts"] += 1
 
     def _on_connect_failed(self, event: events.ConnectFailed) -> None:
         if event.by_peer and event.peer_id is not None and self._is_allowed(event.peer_id):
@@ -149,25 +154,35 @@ class Running:
                 future.set_result(peer)
 
     def _on_stranger(self, event: events.StrangerRefused) -> None:
-        """Somebody proved who it is, and is not trusted: listed with the command that would."""
-        reason = event.reason.value
+        """Somebody proved who it is, and is not trusted: listed with the command that would.
+
+        Of one that this node dialled the dialer tells, who knows the endpoint.
+        """
+        reason, called = event.reason.value, not event.address.startswith("dialled ")
         if event.reason is not Reason.NOT_TRUSTED:
-            level = self._told.level(event.peer_id, reason, logging.INFO)
-            logger.log(level, "refused %s: %s", self.dispatch.peer(event.peer_id), reason)
+            if called:
+                level = self._told.level(event.peer_id, reason, logging.INFO)
+                logger.log(level, "refused %s: %s", self.dispatch.peer(event.peer_id), reason)
             return
         self.strangers.pop(event.peer_id, None)
         self.strangers[event.peer_id] = event
         if len(self.strangers) > STRANGERS_REMEMBERED:
             self.strangers.popitem(last=False)
-        level = self._told.level(event.peer_id, reason, logging.WARNING)
-        logger.log(level, "refused %s: %s; %s", event.address, reason, self.explain(event.peer_id))
+        if called:
+            level = self._told.level(event.peer_id, reason, logging.WARNING)
+            explained = self.explain(event.peer_id)
+            logger.log(level, "refused %s: %s; %s", event.address, reason, explained)
 
     def _on_closed(self, event: events.PeerClosed) -> None:
         self._note_presence(event.peer_id, "closed")
-        if event.reason in {Reason.NOT_TRUSTED, Reason.REVOKED} and self._is_allowed(event.peer_id):
-            self.refusals[event.peer_id] = event.reason.value
-        why = "" if event.reason is Reason.CLOSED else f": {event.reason.value}"
-        logger.info("%s has closed%s", self.dispatch.peer(event.peer_id), why)
+        peer, refused = self.dispatch.peer(event.peer_id), event.reason in _REFUSALS
+        if event.by_us:
+            logger.info("%s: closed here: %s", peer, event.reason.value)
+        else:
+            if refused and self._is_allowed(event.peer_id):
+                self.refusals[event.peer_id] = event.reason.value
+            why = "" if event.reason is Reason.CLOSED else f": {event.reason.value}"
+            logger.info("%s has closed%s", peer, why)
         self.dialer.on_peer_closed(event)
         waiting = self._goodbyes.get(event.peer_id)
         if waiting is not None and not waiting.done():

@@ -42,7 +42,7 @@ class HandshakeFrame(NamedTuple):
     """A handshake message and the clear fields before it.
 
     `receiver_session` is zero in message 1; `psk_id` names the key message 1 uses, zero for the
-    mesh's own. `flags` means nothing yet: zero when sent, ignored when received.
+    mesh's own. `flags` means nothing yet: zero when sent, and refused otherwise.
     """
 
     type: int

@@ -174,12 +174,18 @@ def _run_head(kind: int, subject: str) -> bytes:
 
 def encode_request(call_id: int, timeout_ms: int, body: object) -> bytes:
     """The item of a `REQUEST`. Raises `InvalidMessage` as `cbor.dumps` does."""
-    return cbor.dumps([call_id, timeout_ms, body], cbor.MAX_DEPTH + 1)
+    return _item(call_id, timeout_ms, body)
 
 
 def encode_reply(call_id: int, status: int, body: object) -> bytes:
     """The item of a `REPLY`. Raises `InvalidMessage` as `cbor.dumps` does."""
-    return cbor.dumps([call_id, status, body], cbor.MAX_DEPTH + 1)
+    return _item(call_id, status, body)
+
+
+def _item(call_id: int, number: int, body: object) -> bytes:
+    """Encoded apart, so that an error names a place in the body and not in what is around it."""
+    encoded = cbor.dumps(body)
+    return b"".join((_TRIPLE, cbor.dumps_unchecked(call_id), cbor.dumps_unchecked(number), encoded))
 
 
 def decode_body(

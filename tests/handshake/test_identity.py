@@ -23,7 +23,7 @@ DELEGATION = IDENTITY.delegate(STATIC, 10_000, 20_000, MESH)
 
 def test_an_id_is_its_key():
     """It equals, hashes and sorts like the 32 bytes it is."""
-    key = primitives.ed25519_public(SEED)
+    key = primitives.SigningKey(SEED).public
     assert IDENTITY.id == key
     assert {key: "found"}[IDENTITY.id] == "found"
     assert len(IDENTITY.id) == 32

@@ -99,8 +99,7 @@ def test_keys_of_another_length_are_refused(length):
         lambda: primitives.x25519(KEY, wrong),
         lambda: primitives.x25519_public(wrong),
         lambda: primitives.check_x25519_public(wrong),
-        lambda: primitives.ed25519_public(wrong),
-        lambda: primitives.ed25519_sign(wrong, b""),
+        lambda: primitives.SigningKey(wrong).public,
         lambda: primitives.check_ed25519_public(wrong),
         lambda: Aead("AESGCM", wrong),
         lambda: primitives.secret_box_seal(wrong, b"", bytes(24)),
@@ -128,13 +127,13 @@ def test_ed25519_verifies_what_wycheproof_expects(vectors):
 
 def test_a_signature_holds_for_its_message_alone():
     """Sign and verify agree; another message, key or length does not verify."""
-    public = primitives.ed25519_public(KEY)
-    signature = primitives.ed25519_sign(KEY, b"message")
+    public = primitives.SigningKey(KEY).public
+    signature = primitives.SigningKey(KEY).sign(b"message")
     assert len(signature) == 64
     assert primitives.ed25519_verify(public, b"message", signature)
     assert not primitives.ed25519_verify(public, b"massage", signature)
     assert not primitives.ed25519_verify(
-        primitives.ed25519_public(bytes(32)), b"message", signature
+        primitives.SigningKey(bytes(32)).public, b"message", signature
     )
     assert not primitives.ed25519_verify(public, b"message", signature[:63])
     assert not primitives.ed25519_verify(public[:31], b"message", signature)
@@ -167,7 +166,7 @@ def test_ed25519_keys_nobody_may_use_are_refused(key):
 
 def test_an_ed25519_key_of_mixed_order_is_refused():
     """An honest key plus a point of order two would be a second name for its holder."""
-    honest = primitives.ed25519_public(KEY)
+    honest = primitives.SigningKey(KEY).public
     primitives.check_ed25519_public(honest)
     order_two = (P - 1).to_bytes(32, "little")
     with pytest.raises(InvalidKey):

@@ -176,11 +176,11 @@ def counted(counters):
 
 
 async def test_a_message_of_several_parts_is_thrown_away(bob, carol):
-    """Nobody honest sends several parts; they are skipped, and counted by the transport."""
+    """Nobody honest sends several parts; they are skipped, and counted."""
     async with undisturbed(carol, bob):
         with closing(greeted(bob.endpoints[0])) as stranger:
             stranger.sendall(part(b"one", more=True) + part(b"two", more=True) + part(b"three"))
-            await until(lambda: bob.running.transport.dropped == 1)
+            await until(lambda: bob.counters().get("dropped.parts") == 1)
 
 
 async def test_a_huge_frame_costs_the_stranger_its_connection(start_node, carol):

@@ -15,31 +15,38 @@ from mesh.cli.demo.folder import Folder, shown, survey
 from mesh.cli.demo.play import Plan, Play
 from mesh.cli.demo.story import Story, document, silence
 from mesh.cli.demo.troupe import ChildFailed
+from mesh.cli.failures import Exit, Failure
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_OK, EXIT_FAILED = 0, 1
 
 
 def main(directory: Path | None, json: bool, plan: Plan | None = None) -> int:
     """Run the demonstration on a folder; None: the sources of the installed package.
 
     The account goes to standard output; with `json` to standard error, and one JSON document to
-    standard output. Returns the exit code: 0 only if every check held, 2 for a useless folder.
+    standard output. Returns the exit code: 0 only if every check held. Raises Failure (usage) for a
+    folder that cannot be listed or holds no text.
     """
     story = Story(sys.stderr if json else sys.stdout)
     root = directory if directory is not None else Path(mesh.__file__ or "").parent
-    try:
-        folder = survey(root)
-        complaint = "" if folder.files else folder.describe()
-    except OSError as error:
-        complaint = error.strerror or str(error)
-    if complaint:
-        print(f"mesh demo: {shown(str(root))}: {complaint}", file=sys.stderr)
-        return EXIT_USAGE
+    folder = _surveyed(root)
     try:
         return _perform_and_judge(folder, story, json, plan or Plan())
     except BrokenPipeError:
         silence()
         return EXIT_FAILED
+
+
+def _surveyed(root: Path) -> Folder:
+    try:
+        folder = survey(root)
+    except OSError as error:
+        text = f"cannot list {shown(str(root))}: {error.strerror or error}"
+        raise Failure(Exit.USAGE, "Folder", text) from None
+    if not folder.files:
+        found = f": {folder.describe()}" if folder.left_out else ""
+        raise Failure(Exit.USAGE, "NoText", f"no text files in {shown(str(root))}{found}")
+    return folder
 
 
 def _perform_and_judge(folder: Folder, story: Story, json: bool, plan: Plan) -> int:

@@ -55,7 +55,7 @@ class AnsweringNode:
     """Answers the questions of the command, and notes them; a loop in a thread of its own."""
 
     def __init__(self, home: Path, answers: Answers) -> None:
-        path = Home(home).control_path
+        path = Home(home).control_place().path
         assert path is not None
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._answers = answers

@@ -16,6 +16,7 @@ from mesh.cli.failures import Exit, Failure
 from mesh.home import keys
 from mesh.home.configuration import Configuration, template
 from mesh.home.files import write_private
+from mesh.home.home import Home
 from mesh.home.keys import PassphraseCost
 
 Run = Callable[..., Any]
@@ -63,6 +64,14 @@ class TestInit:
         assert result.exit_code == 1
         assert "is the home of a node already; it is left as it is" in result.stderr
         assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+
+    def test_never_overwrites_a_home_in_use(self, run: Run, home: Path) -> None:
+        """It says the same while a node runs there."""
+        run("init")
+        with Home(home):
+            result = run("init")
+        assert result.exit_code == 1
+        assert "is the home of a node already; it is left as it is" in result.stderr
 
     def test_keeps_a_configuration(self, run: Run, home: Path) -> None:
         """Written before the key, it stays; a name for it has to go in there."""
@@ -147,6 +156,20 @@ class TestId:
         assert result.exit_code == 1
         assert f"make one with: mesh --home {home} init" in result.stderr
         assert not home.exists()
+
+    def test_an_open_folder(self, run: Run, home: Path) -> None:
+        """A home that others can look into is refused with the command that mends it."""
+        run("init")
+        home.chmod(0o755)
+        result = run("id")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"chmod 700 {home}" in result.stderr
+
+    def test_in_memory(self, run: Run) -> None:
+        """Such a home has no id that lasts: a usage error."""
+        result = run("--home", ":memory:", "id")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "give --home a folder" in result.stderr
 
 
 def test_usual_name(monkeypatch: pytest.MonkeyPatch) -> None:

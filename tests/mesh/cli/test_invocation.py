@@ -23,6 +23,7 @@ class TestOptions:
         assert run("--json", "peers").stdout == run("peers", "--json").stdout
         assert run("peers", "--home", str(home), at=tmp_path).exit_code == 0
         assert run("peers", "--home", str(tmp_path)).exit_code == 3
+        run("init", at=tmp_path / "nobody")
         nobody = run("trust", "--json", "list", at=tmp_path / "nobody")
         assert nobody.stdout == "[]\n"
 
@@ -45,7 +46,7 @@ class TestAsk:
         with pytest.raises(NodeClosed) as raised:
             Invocation(str(home)).ask("status")
         assert str(raised.value) == wanted
-        path = Home(home).control_path
+        path = Home(home).control_place().path
         assert path is not None
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))

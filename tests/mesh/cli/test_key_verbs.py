@@ -127,6 +127,20 @@ class TestShow:
         assert run("keys", *words, at=Path(":memory:")).exit_code == 2
         assert not home.exists()
 
+    @pytest.mark.parametrize("words", [("show",), ("passphrase",), ("backup", "copy.key")])
+    def test_an_open_folder_is_refused_with_the_command_that_mends_it(
+        self, run: Run, sealed: Path, words: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        """So is a home whose folder others may look into; nothing is asked, shown or written."""
+        sealed.parent.chmod(0o755)
+        before = sealed.read_bytes()
+        words = tuple(str(tmp_path / word) if "." in word else word for word in words)
+        result = run("keys", *words)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"chmod 700 {sealed.parent}" in result.stderr
+        assert sealed.read_bytes() == before
+        assert not (tmp_path / "copy.key").exists()
+
     def test_without_a_verb(self, run: Run) -> None:
         """`mesh keys` alone shows what there is."""
         result = run("keys")

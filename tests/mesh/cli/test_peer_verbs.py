@@ -64,6 +64,43 @@ STATUS = {
 
 
 class TestLook:
+    @pytest.mark.parametrize(
+        ("address", "whence"),
+        [
+            ("dialled #1", "where this node dialled tcp://b:1"),
+            ("10.0.0.9", "from 10.0.0.9 and where this node dialled tcp://b:1"),
+        ],
+    )
+    def test_a_stranger_that_was_dialled_is_listed_once(
+        self, run: Run, answering: Callable[..., Any], address: str, whence: str
+    ) -> None:
+        """As a stranger, with the endpoint, however it came to be known."""
+        trouble = (
+            f"tcp://b:1 is {ID}, refused here: not trusted; to trust it: {STRANGER['command']}"
+        )
+        found = {**NOBODY, "dialling": [{"endpoint": "tcp://b:1", "trouble": trouble}]}
+        answering({"peers": {**found, "strangers": [{**STRANGER, "address": address}]}})
+        assert run("peers").stdout.splitlines() == [
+            "peers      none",
+            "strangers",
+            f"  {ID}",
+            f"    not trusted, {whence}; to trust it:",
+            f"    mesh trust allow {ID}",
+        ]
+
+    @pytest.mark.parametrize("known_by", ["endpoint", "trouble"])
+    def test_a_peer_that_refuses_is_asked_again(
+        self, run: Run, answering: Callable[..., Any], known_by: str
+    ) -> None:
+        """Where this node dials it, the line says when, and what asks at once."""
+        endpoints = ["tcp://b:1"] if known_by == "endpoint" else []
+        trouble = f"{ID} at tcp://b:1 refuses this node" if known_by == "trouble" else "lost"
+        dialling = [{"endpoint": "tcp://b:1", "trouble": trouble}]
+        peers = [{**ABSENT, "endpoints": endpoints}]
+        answering({"peers": {"peers": peers, "strangers": [], "dialling": dialling}})
+        said = "refuses this node: not trusted (asked again every 15 s; `mesh ping` asks at once)"
+        assert said in run("peers").stdout
+
     def test_peers(self, run: Run, answering: Callable[..., Any]) -> None:
         """Everything about a peer on a line, its id below; strangers with the exact command."""
         answering({"peers": KNOWN})

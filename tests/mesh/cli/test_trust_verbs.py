@@ -18,8 +18,15 @@ BOB = Identity(b"b" * 32).id
 CAROL = Identity(b"c" * 32).id
 
 
+@pytest.fixture
+def made(run: Run, home: Path) -> Path:
+    """The home of a node that does not run."""
+    run("init")
+    return home
+
+
 class TestOnAHome:
-    def test_allow_deny_forget_list(self, run: Run, home: Path) -> None:
+    def test_allow_deny_forget_list(self, run: Run, made: Path) -> None:
         """The list on disk changes, and the next node starts with it."""
         words = ("trust", "allow", str(BOB).upper(), "--name", "bob", "--role", "b", "--role", "a")
         assert run(*words).stdout == f"trusted as bob, roles a, b: {BOB}\n"
@@ -33,26 +40,48 @@ class TestOnAHome:
         assert run("trust", "list").stdout.startswith("denied   ")
         assert run("trust", "forget", "bob").stdout == f"forgotten: {BOB}\n"
         assert run("trust", "forget", str(BOB)).stdout == f"was not on the list: {BOB}\n"
-        (entry,) = TrustStore(home / "trust.toml").load()
+        (entry,) = TrustStore(made / "trust.toml").load()
         assert (entry.id, entry.allowed) == (CAROL, False)
 
-    def test_as_json(self, run: Run) -> None:
+    def test_as_json(self, run: Run, made: Path) -> None:
         """Each verb prints one document."""
         line = {"id": str(BOB), "name": "bob", "roles": [], "allowed": True}
-        made = run("trust", "allow", str(BOB), "--name", "bob", "--json")
-        assert json.loads(made.stdout) == line
+        added = run("trust", "allow", str(BOB), "--name", "bob", "--json")
+        assert json.loads(added.stdout) == line
         assert json.loads(run("trust", "list", "--json").stdout) == [line]
         assert json.loads(run("trust", "--json", "reload").stdout) == [line]
 
-    def test_reading_makes_nothing(self, run: Run, home: Path) -> None:
-        """An empty list says how to begin, and no folder is made for it."""
+    def test_an_empty_list(self, run: Run, made: Path) -> None:
+        """It says how to begin, and reading makes no file."""
         result = run("trust", "list")
         assert result.stdout == (
             f"nobody is trusted yet; to trust a node: "
-            f"mesh --home {home} trust allow ID --name NAME\n"
+            f"mesh --home {made} trust allow ID --name NAME\n"
         )
         assert run("trust", "reload").stdout.startswith("the list was read again\n")
+        assert not (made / "trust.toml").exists()
+
+    @pytest.mark.parametrize(
+        "words",
+        [("allow", str(BOB)), ("deny", str(BOB)), ("forget", str(BOB)), ("list",), ("reload",)],
+        ids=lambda words: words[0],
+    )
+    def test_no_node_lives_there(self, run: Run, home: Path, words: tuple[str, ...]) -> None:
+        """A mistyped home is refused with what would make one, and nothing is made."""
+        result = run("trust", *words)
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"mesh: there is no node in {home}; make one with: mesh --home {home} init\n"
+        )
         assert not home.exists()
+
+    def test_an_open_folder(self, run: Run, made: Path) -> None:
+        """A home that others can look into is refused, and left as it is."""
+        made.chmod(0o755)
+        result = run("trust", "allow", str(BOB))
+        assert result.exit_code == 1
+        assert f"chmod 700 {made}" in result.stderr
+        assert not (made / "trust.toml").exists()
 
     def test_ourselves(self, run: Run) -> None:
         """The node's own id is refused with the reason."""
@@ -77,18 +106,18 @@ class TestOnAHome:
         for verb in ("allow", "deny", "forget", "list", "reload"):
             assert f"\n  {verb} " in result.stdout
 
-    def test_nobody_of_that_name(self, run: Run) -> None:
+    def test_nobody_of_that_name(self, run: Run, made: Path) -> None:
         """A name that is not on the list is unreachable."""
         result = run("trust", "deny", "bob")
         assert result.exit_code == 3
         assert "no peer is called 'bob'" in result.stderr
 
     def test_waits_for_whoever_has_the_home(
-        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+        self, run: Run, made: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A home in use by a process that answers nobody is tried again, then given up."""
         pauses: list[float] = []
-        holder = Home(home)
+        holder = Home(made)
         holder.acquire()
 
         def pause(seconds: float) -> None:

@@ -30,7 +30,7 @@ FOR_EVER = "3600"
 
 def question(home: Path, verb: str, **arguments: object) -> Any:
     """Ask the node on this home until one answers."""
-    path = Home(home).control_path
+    path = Home(home).control_place().path
     assert path is not None
 
     async def until_answered() -> Any:
@@ -117,7 +117,7 @@ class TestHere:
         run("init", at=bob_home)
         run("trust", "allow", run("id", at=bob_home).stdout.strip(), "--name", "bob")
         run("trust", "allow", alice_id, "--name", "alice", at=bob_home)
-        endpoint = f"ipc://{Home(home).control_path}.ipc"
+        endpoint = f"ipc://{Home(home).control_place().path}.ipc"
         bob = process(
             "--home", str(bob_home), "up", "--json", "--connect", f"{alice_id}@{endpoint}"
         )
@@ -291,7 +291,7 @@ class TestTwoNodes:
         run("trust", "allow", found["id"], "--name", "alice", at=bob)
         run("trust", "allow", bob_id, "--name", "bob", at=alice)
         question(bob, "ping", peer="alice")
-        path = Home(alice).control_path
+        path = Home(alice).control_place().path
         assert path is not None
         second.send_signal(signal.SIGSTOP)
         with socket.socket(socket.AF_UNIX) as idle:

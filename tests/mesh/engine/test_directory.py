@@ -88,7 +88,8 @@ def test_dropping_a_peer_says_why_and_ends_everything(met):
     assert met.to_bob.sessions.by_id == directory.sessions == {}
     (ended,) = met.alice.saw(events.DeliveryEnded)
     assert [outcome for _, outcome in ended.failed] == ["unknown"]
-    assert met.alice.saw(events.PeerClosed) == [events.PeerClosed(met.bob.id, Reason.REVOKED)]
+    (closed,) = met.alice.saw(events.PeerClosed)
+    assert closed == events.PeerClosed(met.bob.id, Reason.REVOKED, by_us=True)
     met.world.run(1)
     assert met.bob.saw(events.PeerClosed) == [events.PeerClosed(met.alice.id, Reason.REVOKED)]
 

@@ -139,12 +139,12 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 class TestControl:
     def test_lies_in_the_runtime_folder(self, tmp_path: Path, runtime: Path) -> None:
         """One home has one path there, made private; two homes have two."""
-        path = Home(tmp_path / "alice").control_path
+        path = Home(tmp_path / "alice").control_place().path
         assert path is not None
         assert path.parent == runtime / "noisemesh"
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        assert path == Home(tmp_path / "alice").control_path
-        assert path != Home(tmp_path / "bob").control_path
+        assert path == Home(tmp_path / "alice").control_place().path
+        assert path != Home(tmp_path / "bob").control_place().path
         assert Home(tmp_path / "alice").control_paths()[0] == path
         assert len(path.name) <= 24
         assert not (tmp_path / "alice").exists()
@@ -156,10 +156,10 @@ class TestControl:
         home = Home(runtime / "home")
         open_to_others = runtime / "noisemesh"
         open_to_others.mkdir(mode=0o755)
-        assert home.control_path == runtime / "home" / "control.sock"
+        assert home.control_place().path == runtime / "home" / "control.sock"
         assert home.control_paths() == [runtime / "home" / "control.sock"]
         monkeypatch.setattr(platformdirs, "user_runtime_path", _no_runtime_folder)
-        assert home.control_path == runtime / "home" / "control.sock"
+        assert home.control_place().path == runtime / "home" / "control.sock"
 
     def test_a_linked_folder_is_refused_by_both_sides(self, runtime: Path) -> None:
         """The node keeps out of it and the command does not look in; each says why."""
@@ -168,7 +168,7 @@ class TestControl:
         linked.symlink_to("elsewhere")
         home = Home(runtime / "home")
         place = home.control_place()
-        assert place.path == home.control_path == runtime / "home" / "control.sock"
+        assert place.path == home.control_place().path == runtime / "home" / "control.sock"
         assert [f"{linked} is a link" in text for text in place.refused] == [True]
         assert home.control_paths() == [place.path]
         assert home.control_refusals() == place.refused
@@ -205,9 +205,9 @@ class TestControl:
         monkeypatch.setattr(platformdirs, "user_runtime_path", lambda name, appauthor: shared / "n")
         home = Home(runtime / "home")
         shared.chmod(0o777)
-        assert home.control_path == runtime / "home" / "control.sock"
+        assert home.control_place().path == runtime / "home" / "control.sock"
         shared.chmod(0o1777)
-        path = home.control_path
+        path = home.control_place().path
         assert path is not None
         assert path.parent == shared / "n"
         user = os.geteuid()
@@ -221,10 +221,10 @@ class TestControl:
         monkeypatch.setattr(platformdirs, "user_runtime_path", _no_runtime_folder)
         monkeypatch.setattr(tempfile, "gettempdir", lambda: str(runtime))
         fits = Home(runtime / ("h" * (103 - len(str(runtime)) - len("//control.sock"))))
-        assert fits.control_path is not None
-        assert len(str(fits.control_path)) == 103
+        assert fits.control_place().path is not None
+        assert len(str(fits.control_place().path)) == 103
         deep = Home(Path(f"{fits.path}h"))
-        path = deep.control_path
+        path = deep.control_place().path
         assert path is not None
         assert path.parent == runtime / f"noisemesh-{os.geteuid()}"
         assert deep.control_paths() == [path]
@@ -234,8 +234,8 @@ class TestControl:
         monkeypatch.setattr(platformdirs, "user_runtime_path", _no_runtime_folder)
         monkeypatch.setattr(tempfile, "gettempdir", lambda: str(runtime))
         monkeypatch.setattr(os, "access", lambda path, mode: False)
-        assert Home(runtime / "home").control_path is None
-        assert Home(None).control_path is None
+        assert Home(runtime / "home").control_place().path is None
+        assert Home(None).control_place().path is None
         assert Home(None).control_paths() == []
 
     def test_a_folder_that_cannot_be_looked_at(
@@ -247,7 +247,7 @@ class TestControl:
         monkeypatch.setattr(
             platformdirs, "user_runtime_path", lambda name, appauthor: runtime / "gone" / "n"
         )
-        assert home.control_path == runtime / "home" / "control.sock"
+        assert home.control_place().path == runtime / "home" / "control.sock"
 
 
 def _no_runtime_folder(name: str, appauthor: bool) -> Path:

@@ -25,11 +25,18 @@ class Side:
         self.notices: list[Notice] = []
         self.ports: list[Port] = []
         self.closed: list[int] = []
+        self.dropped = 0
         self._budget_frames = budget_frames
         self._selector = selectors.DefaultSelector()
         self.transport = Transport(
-            max_frame_bytes=max_frame_bytes, opened=self._opened, closed=self._closed
+            max_frame_bytes=max_frame_bytes,
+            opened=self._opened,
+            closed=self._closed,
+            dropped=self._count_dropped,
         )
+
+    def _count_dropped(self) -> None:
+        self.dropped += 1
 
     def bind(self, endpoint: str = "tcp://127.0.0.1:0") -> str:
         """Listen; return the real endpoint."""

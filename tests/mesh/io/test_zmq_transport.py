@@ -93,7 +93,7 @@ def test_one_transport_listens_at_several_endpoints(make_side, tmp_path):
         bound = listening.bind(endpoint)
         dialling.send(dialling.dial(bound), b"here")
         assert listening.until(lambda number=number: len(listening.frames) == number)
-    assert len(listening.transport.sockets) == 1
+    assert len(listening.transport._ports) == 1
 
 
 def test_an_address_in_use_is_refused(make_side):
@@ -142,7 +142,7 @@ def test_an_endpoint_that_cannot_be_dialled_is_explained(make_side, endpoint, re
     side = make_side()
     with pytest.raises(InvalidConfiguration, match=reason):
         side.dial(endpoint)
-    assert not side.transport.sockets
+    assert not side.transport._ports
 
 
 def test_a_process_without_sockets_left_cannot_dial(make_side, monkeypatch, nobody):
@@ -152,7 +152,7 @@ def test_a_process_without_sockets_left_cannot_dial(make_side, monkeypatch, nobo
     routes = []
     with pytest.raises(PeerUnreachable, match="no socket"):
         routes.extend(side.dial(nobody) for _ in range(10))
-    assert len(side.transport.sockets) in (2, 4)
+    assert len(side.transport._ports) in (2, 4)
 
 
 def test_an_attempt_that_nobody_answers_is_told(make_side, nobody):
@@ -225,12 +225,12 @@ def wait_for_input(port):
 def test_hanging_up_ends_a_connection_and_may_be_repeated(pair):
     """Both descriptors are handed back before they end, and their ports fall silent."""
     _, dialling, route, _ = pair
-    descriptors = set(dialling.transport.sockets)
+    descriptors = set(dialling.transport._ports)
     assert len(descriptors) == 2
     for _ in range(2):
         dialling.transport.hang_up(route)
         assert set(dialling.closed) == descriptors
-        assert not dialling.transport.sockets
+        assert not dialling.transport._ports
         assert not dialling.send(route, b"gone")
     for port in dialling.ports:
         assert not port.has_input()
@@ -348,7 +348,7 @@ def test_a_message_of_several_parts_is_dropped_whole(make_side, make_stranger):
     stranger.say(b"whole")
     assert side.until(lambda: side.frames)
     assert side.bodies() == [b"whole"]
-    assert side.transport.dropped == 1
+    assert side.dropped == 1
 
 
 def test_a_dialled_peer_cannot_send_several_parts_either(make_side, listener, accept, endpoint_of):
@@ -359,7 +359,7 @@ def test_a_dialled_peer_cannot_send_several_parts_either(make_side, listener, ac
     for part, more in [(b"a", True), (b"b", False), (b"whole", False)]:
         stranger.say(part, more)
     assert side.until(lambda: side.bodies() == [b"whole"])
-    assert side.transport.dropped == 1
+    assert side.dropped == 1
 
 
 def test_a_limit_that_is_none_is_refused():
@@ -389,8 +389,8 @@ def test_a_transport_nobody_watches_can_be_read_by_hand(nobody):
     try:
         transport.bind(LOOPBACK)
         route = transport.dial(nobody)
-        assert {port.fd: port for port in transport.sockets.values()} == dict(transport.sockets)
-        assert len(transport.sockets) == 3
+        assert {port.fd: port for port in transport._ports.values()} == dict(transport._ports)
+        assert len(transport._ports) == 3
         transport.hang_up(route)
     finally:
         transport.close()

@@ -113,7 +113,7 @@ class TestSocket:
         """Any running node with a home on disk answers; a closed one leaves nothing behind."""
         alice = await start("alice")
         (path,) = (runtime / "noisemesh").iterdir()
-        assert path == Home(tmp_path / "alice").control_path
+        assert path == Home(tmp_path / "alice").control_place().path
         assert (await ask(path, "status"))["id"] == str(alice.id)
         await alice.close()
         assert list((runtime / "noisemesh").iterdir()) == []
@@ -124,7 +124,7 @@ class TestSocket:
         self, start: MakeNode, runtime: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A node whose socket cannot be opened says so in its log and runs."""
-        path = Home(tmp_path / "alice").control_path
+        path = Home(tmp_path / "alice").control_place().path
         assert path is not None
         path.write_text("in the way")
         alice = await start("alice")
@@ -172,7 +172,7 @@ class TestSocket:
             await asker(alice)("stop")
         await alice.close()
         running = asyncio.ensure_future(alice.run_until_signal())
-        path = Home(tmp_path / "alice").control_path
+        path = Home(tmp_path / "alice").control_place().path
         assert path is not None
 
         async def stopped() -> Any:

@@ -357,7 +357,16 @@ async def test_a_peer_that_says_goodbye_is_dialled_again(reason, pause):
     assert ("hang up", 1) not in stage.notes.asked
     assert pause - 0.9 - 0.1 < await stage.until_dialled(2) < pause - 0.9 + 0.1
     assert ("hang up", 1) in stage.notes.asked
-    assert "has closed" in stage.dialer.wishes()[0][2]
+    assert stage.dialer.wishes()[0][2] == f"the peer has closed: {reason.value}"
+
+
+@in_virtual_time
+async def test_a_peer_that_was_dropped_here_has_not_closed():
+    """What is wrong with the connection says whose decision it was."""
+    stage = Stage()
+    await stage.connected()
+    stage.dialer.on_peer_closed(events.PeerClosed(BOB, Reason.REVOKED, by_us=True))
+    assert stage.dialer.wishes()[0][2] == "closed here: revoked"
 
 
 @pytest.mark.parametrize("ask", ["connect", "trust"])

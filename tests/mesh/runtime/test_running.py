@@ -11,7 +11,13 @@ from handshake.constants import Reason
 from handshake.identity import Identity
 from mesh.counters import Counters
 from mesh.engine import events
-from mesh.errors import DeliveryFailed, InvalidConfiguration, NodeClosed, PeerUnreachable
+from mesh.errors import (
+    DeliveryFailed,
+    InvalidConfiguration,
+    NodeClosed,
+    NotTrusted,
+    PeerUnreachable,
+)
 from mesh.home.configuration import Configuration
 from mesh.home.home import Home
 from mesh.limits import STRANGERS_REMEMBERED
@@ -189,6 +195,37 @@ async def test_a_stranger_is_warned_of_once_on_both_sides(make_life, caplog):
     assert f"node.trust.allow('{alice.id}')" in caplog.records[-1].message
 
 
+async def test_a_stranger_that_was_dialled_is_warned_of_once(make_life, caplog):
+    """By whoever dialled it, with its endpoint and id and what would trust it; it is listed."""
+    caplog.set_level(logging.INFO, "noisemesh")
+    alice, bob = make_life(1), make_life(2)
+    endpoint = bob.running.endpoints[0]
+    with pytest.raises(NotTrusted):
+        await alice.running.dialer.connect(endpoint, bob.id, 20)
+    told = [record.message for record in caplog.records if endpoint in record.message]
+    explained = alice.running.explain(bob.id)
+    assert told == [f"{endpoint} is {bob.id}, refused here: not trusted; {explained}"]
+    assert "dialled #" not in caplog.text
+    assert list(alice.running.strangers) == [bob.id]
+    alice.trust.deny(bob.id)
+    with pytest.raises(NotTrusted):
+        await alice.running.dialer.connect(endpoint, bob.id, 20)
+    assert "refused bob" not in caplog.text
+
+
+async def test_who_closed_is_said(pair, caplog):
+    """A denial is closed here; the other side hears that the peer has closed, and why."""
+    caplog.set_level(logging.INFO, "noisemesh")
+    alice, bob = pair.alice.running, pair.bob.running
+    here, there = alice.dispatch.peer(pair.bob.id), bob.dispatch.peer(pair.alice.id)
+    pair.alice.trust.deny(pair.bob.id)
+    await until(lambda: pair.alice.id in bob.refusals)
+    messages = [record.message for record in caplog.records]
+    assert f"{here}: closed here: revoked" in messages
+    assert f"{there} has closed: revoked" in messages
+    assert f"{here} has closed" not in caplog.text
+
+
 async def test_one_that_is_denied_is_mentioned_once(make_life, caplog):
     """Its owner has decided, so it is no warning."""
     caplog.set_level(logging.INFO, "noisemesh")
@@ -349,7 +386,7 @@ async def test_a_cancelled_close_still_closes(pair):
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert pair.alice.drained == 1
-    assert alice.transport.sockets == {}
+    assert alice.transport._ports == {}
     assert alice.dialer.wishes() == []
 
 

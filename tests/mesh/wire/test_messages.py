@@ -388,6 +388,15 @@ def test_items_carry_what_a_message_carries(encode: Any) -> None:
             encode(1, 2, body)
 
 
+@pytest.mark.parametrize("encode", [messages.encode_request, messages.encode_reply])
+def test_what_cannot_be_carried_is_named_by_its_place_in_the_body(encode: Any) -> None:
+    """Not in the item around it, which whoever calls has never seen."""
+    for body, place in ((object(), "(at body)"), ({"a": [1, object()]}, "(at body['a'][1])")):
+        with pytest.raises(InvalidMessage) as caught:
+            encode(1, 2, body)
+        assert str(caught.value).endswith(place)
+
+
 @given(st.binary(max_size=100), st.none() | st.binary(max_size=3))
 def test_any_bytes_give_a_body_or_malformed_frame(data: bytes, bulk: bytes | None) -> None:
     """The fuzz contract, alone and behind an honest head."""

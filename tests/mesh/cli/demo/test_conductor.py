@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from mesh.cli.demo import conductor
-from mesh.cli.demo.conductor import EXIT_FAILED, EXIT_OK, EXIT_USAGE, leaves, main
+from mesh.cli.demo.conductor import EXIT_FAILED, EXIT_OK, leaves, main
 from mesh.cli.demo.play import Plan
+from mesh.cli.failures import Exit, Failure
 
 RUN = "import sys, pathlib; from mesh.cli.demo.conductor import main; sys.exit(main({}, {}))"
 
@@ -97,16 +98,27 @@ def test_a_signal_ends_it_in_order(texts, scratch, plan, capsys, local_start, nu
     assert signal.getsignal(number) == before
 
 
-@pytest.mark.parametrize("name", ["nowhere", "one.txt", "nothing"])
-def test_a_useless_folder_is_a_usage_error(texts, capsys, name):
-    """A folder that is missing, none or empty: one clear line, exit code 2."""
+@pytest.mark.parametrize("json", [False, True])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere", "cannot list {}: No such file or directory"),
+        ("one.txt", "cannot list {}: Not a directory"),
+        ("nothing", "no text files in {}"),
+        ("binary", "no text files in {}: 0 text files, 0 bytes (of no use here: 1 binary)"),
+    ],
+)
+def test_a_useless_folder_is_a_usage_error(texts, capsys, monkeypatch, name, said, json):
+    """A folder that is missing, none, empty or without text: one clear failure, nothing printed."""
+    monkeypatch.chdir(texts)
     (texts / "nothing").mkdir()
-    assert main(texts / name, json=False) == EXIT_USAGE
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("mesh demo: ")
-    assert name in err
-    assert len(err.splitlines()) == 1
+    (texts / "binary").mkdir()
+    (texts / "binary" / "data").write_bytes(bytes(9))
+    with pytest.raises(Failure) as caught:
+        main(Path(name), json=json)
+    assert caught.value.code is Exit.USAGE
+    assert str(caught.value) == said.format(name)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_reader_who_leaves_is_no_traceback(texts, monkeypatch):
