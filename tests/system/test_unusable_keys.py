@@ -153,7 +153,7 @@ def test_a_trust_list_with_an_unusable_id_is_refused(tmp_path):
 
 
 def test_the_command_refuses_an_unusable_id(tmp_path, monkeypatch):
-    """`mesh trust allow` is a usage error, nothing is written; `deny` knows nobody of that name."""
+    """`mesh trust allow` is a usage error; `deny`, for which it is a name, finds no home: no file."""
     for variable in [name for name in os.environ if name.startswith("MESH_")]:
         monkeypatch.delenv(variable)
     home = tmp_path / "home"
@@ -163,7 +163,8 @@ def test_the_command_refuses_an_unusable_id(tmp_path, monkeypatch):
         assert "nobody may use" in told.stderr
         assert not home.exists()
         told = CliRunner().invoke(command, ["--home", str(home), "trust", "deny", text])
-        assert told.exit_code == 3
+        assert told.exit_code == 1
+        assert not home.exists()
 
 
 async def test_a_running_node_takes_no_unusable_id(alice, bob):
