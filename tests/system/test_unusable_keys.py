@@ -153,7 +153,7 @@ def test_a_trust_list_with_an_unusable_id_is_refused(tmp_path):
 
 
 def test_the_command_refuses_an_unusable_id(tmp_path, monkeypatch):
-    """`mesh trust allow` is a usage error; `deny`, for which it is a name, finds no home: no file."""
+    """`mesh trust allow` is a usage error; `deny`, for which it is a name, finds no node there."""
     for variable in [name for name in os.environ if name.startswith("MESH_")]:
         monkeypatch.delenv(variable)
     home = tmp_path / "home"
