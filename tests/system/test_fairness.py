@@ -9,18 +9,19 @@ from nodes import Journal, Ticker, join, numbered
 
 
 def check_ticks(ticker, frames):
-    """No gap is as long as a fifth of it all, and half of the ticks come that fit.
+    """No gap is as long as a fifth of it all, and a quarter of the ticks come that fit.
 
-    One fits into each period, and between two frames: a tracer makes a frame take longer than that.
+    One fits into each period, and beside a frame, if that takes longer (a tracer may be at work);
+    a turn of the loop may hold two frames, as both nodes live in it.
     """
     worked = ticker.worked[-1] - ticker.worked[0]
     gaps = [later - earlier for earlier, later in pairwise(ticker.worked)]
-    assert len(gaps) >= min(worked / ticker.seconds, frames) / 2
+    assert len(gaps) >= min(worked / ticker.seconds, frames) / 4
     assert max(gaps) < worked / 5
 
 
 async def test_a_tight_send_loop_leaves_time_to_others(start_node):
-    """A 10 ms ticker ticks at least half of its times beside 300,000 sends in a row.
+    """A 10 ms ticker ticks at least a quarter of its times beside 300,000 sends in a row.
 
     The windows take all of them, so that no want of room makes the sender wait.
     """
