@@ -43,12 +43,26 @@ UNACKNOWLEDGED_BATCHES: Final = 256
 # As many as a peer may have under way: what was dropped here would wait for its resend timer.
 HELD_BATCHES: Final = UNACKNOWLEDGED_BATCHES
 UNHANDLED_BATCHES: Final = 1024
+# Requests inside requests: how deep, and for each depth the room that is always there.
+DEPTH_MAX: Final = 4
+NESTED_WINDOW_BYTES: Final = 64 * 1024
+NESTED_BATCHES: Final = 32
+# A larger request goes in chunks: it would take too much of that room.
+NESTED_WHOLE_BYTES: Final = 8 * 1024
+# Large messages under way at a time, of each class: tells and requests by depth, and replies.
+LARGE_CLASSES: Final = DEPTH_MAX + 2
+LARGE_PER_CLASS: Final = 4
+# Batches a receiver may be at: uncredited ones, which are soon handled, come on top.
+UNFINISHED_BATCHES: Final = (
+    UNHANDLED_BATCHES
+    + UNACKNOWLEDGED_BATCHES
+    + NESTED_BATCHES * DEPTH_MAX
+    + LARGE_PER_CLASS * LARGE_CLASSES
+)
 # What a message costs of the window beside its encoded bytes: the memory of its Python objects.
 MESSAGE_OVERHEAD_BYTES: Final = 48
 # Room for a frame of any peer's.
 WINDOW_MIN_BYTES: Final = 64 * 1024
-# A message as large as the whole window would wait for ever: heads and overheads need room too.
-WINDOW_RESERVE_BYTES: Final = 4096
 PROBE_AFTER_SECONDS: Final = 0.2
 PROBE_MAX_SECONDS: Final = 2.0
 DELIVERY_KEPT_SECONDS: Final = 600.0
@@ -60,6 +74,8 @@ LOST_AFTER_SECONDS: Final = 30.0
 SUPERSEDED_PAUSE_SECONDS: Final = 60.0
 
 SUBJECT_MAX_BYTES: Final = 255
-# No frame is larger than the receiver's largest message and this: a batch of small messages, the
-# ranges in its head.
-FRAME_RESERVE_BYTES: Final = 256 * 1024
+# No message is larger than this in one batch: it goes in chunks, for which the receiver has granted
+# room. So a stranger's part that is larger than any frame ends its connection.
+WHOLE_MAX_BYTES: Final = 1024 * 1024
+# Beside it: a batch of small messages, the ranges in the head.
+FRAME_MAX_BYTES: Final = WHOLE_MAX_BYTES + 256 * 1024

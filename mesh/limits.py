@@ -10,6 +10,13 @@ FRAME_BUDGET_BYTES: Final = 128 * 1024
 MESSAGE_BUDGET_BYTES: Final = 64
 # From this size a bytes body travels beside the CBOR array: encoding would copy it.
 BULK_BYTES: Final = 16 * 1024
+# A message over a quarter of the peer's window goes in chunks, and so large they are: the others
+# have room beside it.
+WINDOW_PARTS: Final = 4
+# Chunks of large messages: sealing one costs little beside its bytes, and so many under way keep a
+# link busy, while what is said between them waits for no more than these.
+CHUNK_BYTES: Final = 256 * 1024
+CHUNKS_UNDER_WAY: Final = 4
 
 # A stranger costs memory before it has proved anything.
 HALF_OPEN_PER_ADDRESS: Final = 16
@@ -24,6 +31,9 @@ RESEND_BURST_BATCHES: Final = 16
 # A peer that restarts has a new window, while our handlers are still at the messages of its last
 # instances: those of so many are kept.
 RETIRED_DELIVERIES_PER_PEER: Final = 2
+# Requests of one peer and depth that are answered at a time, where they are inside others: enough
+# for those always to go on.
+NESTED_CALLS: Final = 64
 # Calls waiting for a reply from one peer: a reply needs no credit, its room is reserved here.
 CALLS_PER_PEER: Final = 65_536
 # Strangers remembered for `mesh peers`, with the command that would trust them.

@@ -12,16 +12,18 @@ from typing import Final
 
 from mesh import constants
 from mesh.counters import Counters
-from mesh.wire.messages import CREDITED, Body
+from mesh.delivery.assembly import Assembly
+from mesh.wire.messages import DEPTHS, Body
 
-# The sender stops at UNHANDLED_BATCHES; uncredited ones, which are soon handled, come on top.
-UNFINISHED_BATCHES: Final = constants.UNHANDLED_BATCHES + constants.UNACKNOWLEDGED_BATCHES
 _TELL_AFTER_ACCEPTED: Final = constants.UNACKNOWLEDGED_BATCHES // constants.TELL_AFTER_WINDOW_PART
 _TELL_AFTER_FINISHED: Final = constants.UNHANDLED_BATCHES // constants.TELL_AFTER_WINDOW_PART
 
 
 class Incoming:
-    """What one instance of a peer sends us. `window_bytes`: the room we promised it."""
+    """What one instance of a peer sends us.
+
+    `window_bytes`: the room we promised it. `large_bytes`: that for its large messages together.
+    """
 
     __slots__ = (
         "_accepted",
@@ -33,15 +35,19 @@ class Incoming:
         "_handled_up_to",
         "_held",
         "_held_room",
+        "_nested",
         "_next_told",
         "_returned",
         "_unfinished",
+        "_untold_bytes",
         "_window",
+        "assembly",
         "due",
         "next",
     )
 
-    def __init__(self, *, window_bytes: int, counters: Counters) -> None:
+    def __init__(self, *, window_bytes: int, large_bytes: int, counters: Counters) -> None:
+        self.assembly = Assembly(large_bytes, counters)
         self._window = window_bytes
         self._counters = counters
         self._accepted = 0
@@ -49,7 +55,10 @@ class Incoming:
         self.due = inf
         self._held: dict[int, Body] = {}
         self._held_room = 0
-        self._unfinished: dict[int, tuple[int, int]] = {}
+        # By batch: runs that are not handled, the depth whose room it takes, and its cost.
+        self._unfinished: dict[int, tuple[int, int, int]] = {}
+        # By depth from 1: batches that are not handled, and their cost.
+        self._nested = [(0, 0)] * (constants.DEPTH_MAX + 1)
         self._handled_up_to = 0
         # Ranges (first, last) above it, ascending and never adjacent, so at most as many as there
         # are unfinished batches, however long one handler takes.
@@ -58,6 +67,7 @@ class Incoming:
         self._returned = 0
         self._credit_told = 0
         self._next_told = 1
+        self._untold_bytes = 0
         self._finished_untold = 0
 
     # -- inbound
@@ -78,7 +88,10 @@ class Incoming:
         while following is not None and self._begin(following):
             ready.append(following)
             following = self._held_next() if self._held else None
-        if self.next - self._next_told >= _TELL_AFTER_ACCEPTED:
+        if (
+            self.next - self._next_told >= _TELL_AFTER_ACCEPTED
+            or self._untold_bytes >= self._window // constants.TELL_AFTER_WINDOW_PART
+        ):
             self.due = now
         return ready
 
@@ -93,7 +106,8 @@ class Incoming:
             return
         room = _room(body)
         too_far = number > self.next + constants.HELD_BATCHES
-        if too_far or self._held_room + room > self._window:
+        # What costs credit is in the window, and chunks of large messages are as much again.
+        if too_far or self._held_room + room > 2 * self._window:
             self._counters["dropped.too_early"] += 1
             return
         self._held[number] = body
@@ -107,26 +121,40 @@ class Incoming:
 
     def _begin(self, body: Body) -> bool:
         """Take the next batch, unless it breaks a promise that bounds our memory."""
-        cost = _cost(body)
-        if self._accepted + cost > self.credit or len(self._unfinished) >= UNFINISHED_BATCHES:
+        depth, cost = _charge(body)
+        if not self._fits(depth, cost):
             self._counters["dropped.over_credit"] += 1
             return False
         self.next += 1
-        self._accepted += cost
-        self._unfinished[body.batch] = (len(body.runs), cost)
+        self._untold_bytes += body.cost
+        if depth > 0:
+            batches, used = self._nested[depth]
+            self._nested[depth] = batches + 1, used + cost
+        else:
+            self._accepted += cost
+        self._unfinished[body.batch] = (len(body.runs), depth, cost)
         if not body.runs:
-            self._finish(body.batch, cost)
+            self._finish(body.batch, depth, cost)
         return True
+
+    def _fits(self, depth: int, cost: int) -> bool:
+        if depth < 0 or len(self._unfinished) >= constants.UNFINISHED_BATCHES:
+            return False
+        if depth == 0:
+            return self._accepted + cost <= self.credit
+        batches, used = self._nested[depth]
+        return batches < constants.NESTED_BATCHES and used + cost <= constants.NESTED_WINDOW_BYTES
 
     def finished_run(self, batch: int, now: float) -> None:
         """The handler of one run of this batch is done."""
-        left, cost = self._unfinished[batch]
+        left, depth, cost = self._unfinished[batch]
         if left > 1:
-            self._unfinished[batch] = (left - 1, cost)
+            self._unfinished[batch] = (left - 1, depth, cost)
             return
-        self._finish(batch, cost)
+        self._finish(batch, depth, cost)
         if (
-            self._finished_untold >= _TELL_AFTER_FINISHED
+            self.assembly.grants_due
+            or self._finished_untold >= _TELL_AFTER_FINISHED
             or self._returned - self._credit_told
             >= self._window // constants.TELL_AFTER_WINDOW_PART
         ):
@@ -134,9 +162,14 @@ class Incoming:
         else:
             self._owe(now)
 
-    def _finish(self, batch: int, cost: int) -> None:
+    def _finish(self, batch: int, depth: int, cost: int) -> None:
         del self._unfinished[batch]
-        self._returned += cost
+        self.assembly.finished(batch)
+        if depth:
+            batches, used = self._nested[depth]
+            self._nested[depth] = batches - 1, used - cost
+        else:
+            self._returned += cost
         self._finished_untold += 1
         self._handled = None
         apart = self._handled_apart
@@ -177,6 +210,7 @@ class Incoming:
         self.due = inf
         self._credit_told = self._returned
         self._next_told = self.next
+        self._untold_bytes = 0
         self._finished_untold = 0
 
     def _owe(self, now: float) -> None:
@@ -190,6 +224,12 @@ def _room(body: Body) -> int:
     return body.cost + messages * constants.MESSAGE_OVERHEAD_BYTES
 
 
-def _cost(body: Body) -> int:
-    """What a batch takes of the window: nothing unless it carries a credited run."""
-    return _room(body) if any(run[0] in CREDITED for run in body.runs) else 0
+def _charge(body: Body) -> tuple[int, int]:
+    """The depth whose room a batch takes, and how much: none unless it carries a credited run.
+
+    Depth -1 for one that holds runs of several, which no honest peer sends.
+    """
+    depths = {DEPTHS[run[0]] for run in body.runs if run[0] in DEPTHS}
+    if not depths:
+        return 0, 0
+    return (depths.pop() if len(depths) == 1 else -1), _room(body)

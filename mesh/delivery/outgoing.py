@@ -8,69 +8,44 @@ the caller on the hot path: while `raw_subject` is the subject of a direct messa
 body and `budget` covers its length + `limits.MESSAGE_BUDGET_BYTES`, `append(body)` and the
 subtraction of that cost queue the message, and `receipt` stands for it. While `packed_subject` is
 the subject of one with another body, `join` queues it encoded. Everything else goes through
-`offer`.
+`offer`, and what is too large for a batch (`whole_bytes`) through `offer_large`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from math import inf
 from typing import Any, Final
 
 from mesh import constants
+from mesh.delivery.batches import Batch, OpenRun
+from mesh.delivery.credit import Credit
+from mesh.delivery.lanes import Lanes
 from mesh.errors import InvalidMessage, Outcome
-from mesh.limits import BULK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
-from mesh.wire.messages import CREDITED, RUNS_MAX, TELL, encode_packed_run, encode_run
+from mesh.limits import (
+    BULK_BYTES,
+    CHUNK_BYTES,
+    CHUNKS_UNDER_WAY,
+    FRAME_BUDGET_BYTES,
+    MESSAGE_BUDGET_BYTES,
+    WINDOW_PARTS,
+)
+from mesh.wire.cbor import dumps_unchecked
+from mesh.wire.messages import (
+    ABANDON,
+    CHUNK,
+    DEPTHS,
+    LARGE,
+    REPLY,
+    RUNS_MAX,
+    TELL,
+    encode_packed_run,
+)
 
 # A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
 # the array and for what packs it).
 _RUN_HEAD_BYTES: Final = 16
 # From 20 ms to ten seconds.
 _DOUBLINGS: Final = 9
-
-
-class Batch:
-    """One numbered batch: its encoded runs, and how its delivery stands."""
-
-    __slots__ = ("attempts", "bulk", "cost", "number", "receipt", "run_count", "runs", "sent_at")
-
-    def __init__(
-        self,
-        number: int,
-        runs: bytes,
-        run_count: int,
-        bulk: bytes | None,
-        cost: int,
-        receipt: object,
-    ) -> None:
-        self.number = number
-        self.runs = runs
-        self.run_count = run_count
-        self.bulk = bulk
-        self.cost = cost
-        self.receipt = receipt
-        self.sent_at: float | None = None
-        self.attempts = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes that are kept until it is acknowledged."""
-        return len(self.runs) + (len(self.bulk) if self.bulk is not None else 0)
-
-
-class _OpenRun:
-    """Neighbouring messages of one kind and subject, not yet encoded as a run."""
-
-    __slots__ = ("bodies", "kind", "raw", "subject")
-
-    def __init__(self, kind: int, subject: str, raw: bool) -> None:
-        self.kind = kind
-        self.subject = subject
-        self.raw = raw
-        self.bodies: list[bytes] = []
-
-    def encode(self) -> bytes:
-        encode = encode_run if self.raw else encode_packed_run
-        return encode(self.kind, self.subject, self.bodies)
 
 
 def _nothing_open(_body: bytes) -> None:
@@ -83,7 +58,7 @@ class Outgoing:
     `new_receipt`: makes the opaque object that stands for a batch's delivery.
     `window_bytes`: the peer's initial credit. `max_message_bytes`: its limit for one message.
     `kept_bytes`: what we keep for it at most, and an open batch, until it acknowledges: replies
-    included.
+    included, and what is left of a large message not.
     """
 
     def __init__(
@@ -103,55 +78,59 @@ class Outgoing:
         # A message found no room, and the peer has made none since: it may have to be asked for its
         # numbers (PROBE), should the frame that carried them be lost.
         self.starved = False
-        largest = window_bytes - constants.WINDOW_RESERVE_BYTES
-        self.max_message_bytes = min(max_message_bytes, largest)
+        self.max_message_bytes = max_message_bytes
+        # A batch that takes more of the window keeps too much else waiting.
+        self._whole_bytes = min(constants.WHOLE_MAX_BYTES, window_bytes // WINDOW_PARTS)
+        self.lanes = Lanes(min(CHUNK_BYTES, window_bytes // WINDOW_PARTS))
         # The hot path looks at no limit of its own, so a small one closes it.
         self._any_small_body_fits = self.max_message_bytes >= BULK_BYTES
         self.unacknowledged: dict[int, Batch] = {}
         self.next_number = 1
         self._new_receipt = new_receipt
-        self._run: _OpenRun | None = None
-        self._runs: list[_OpenRun] = []
+        self._run: OpenRun | None = None
+        self._runs: list[OpenRun] = []
+        # Of the open batch: whether it holds a credited run, and of which depth it may.
         self._credited = False
-        self._may_credit = False
+        self._depth: int | None = None
         self._budget_at_open = 0
         self.kept_bytes = kept_bytes
         self._unacknowledged_bytes = 0
-        self._credit_limit = window_bytes
-        self._credit_used = 0
+        self._chunks_under_way = 0
         self._last_sent = 0
         self._ended = False
         self._unsent: dict[int, Batch] = {}
-        # Receipts of credited batches: nobody waits for the handling of a reply.
-        self._unhandled: dict[int, object] = {}
-        self._handled: Sequence[Any] = ()
+        self.credit = Credit(window_bytes)
+        # Numbers of large messages that the peer has yet to be told of.
+        self._abandoned: list[int] = []
 
     # -- queueing
 
     @property
     def idle(self) -> bool:
         """Nothing open and nothing unacknowledged: what comes now should leave at once."""
-        return not self._runs and not self.unacknowledged
+        return not (self._runs or self.unacknowledged or self.lanes)
 
     @property
     def has_open_batch(self) -> bool:
         """Whether messages wait for `close_batch`."""
         return bool(self._runs)
 
-    @property
-    def credit_left(self) -> int:
-        """Bytes of credited batches that the peer still has room for."""
-        return self._credit_limit - self._credit_used
+    def whole_bytes(self, kind: int) -> int:
+        """The largest message of this kind that is offered whole, and not as a large one."""
+        return constants.NESTED_WHOLE_BYTES if DEPTHS.get(kind) else self._whole_bytes
 
     def offer(self, kind: int, subject: str, encoded: bytes, *, raw: bool = False) -> Any:
         """Queue one message: the receipt, or None when it has to wait for room.
 
         `raw`: `encoded` is a bytes body as the application gave it; else it is encoded CBOR.
         A batch that the message does not fit is closed first: see `has_unsent`. While a message
-        has to wait, the hot path is closed, so that none of its subject overtakes it there.
+        has to wait, the hot path is closed, so that none of its subject overtakes it there. A
+        direct message waits, too, while a large one of its subject is under way.
 
         Raises InvalidMessage for a subject that is too long or cannot be encoded.
         """
+        if kind == TELL and self.lanes.holds(subject):
+            return None
         cost = len(encoded) + MESSAGE_BUDGET_BYTES
         run = self._run
         if (
@@ -191,23 +170,82 @@ class Outgoing:
 
         Raises InvalidMessage as `offer` does.
         """
+        if kind == TELL and self.lanes.holds(subject):
+            return None
         charge = len(bulk) + len(placeholder) + MESSAGE_BUDGET_BYTES + _run_charge(subject)
         if not self._has_room(kind, charge):
             self._starve()
             return None
         self.close_batch()
         runs = encode_packed_run(kind, subject, [placeholder])
-        credited = kind in CREDITED
-        cost = len(runs) + len(bulk) + constants.MESSAGE_OVERHEAD_BYTES if credited else 0
+        spends = None
+        if kind in DEPTHS:
+            cost = len(runs) + len(bulk) + constants.MESSAGE_OVERHEAD_BYTES
+            spends = DEPTHS[kind], cost
         receipt = self._new_receipt()
-        self._number(runs, 1, bulk, cost, receipt)
+        self._number(runs, 1, bulk, receipt, spends=spends)
         return receipt
+
+    def offer_large(
+        self, kind: int, subject: str, item: bytes, body: bytes, *, tag: object = None
+    ) -> Any:
+        """Announce one message that goes in chunks, as soon as the peer has room for it.
+
+        `body`: a byte string that travels apart from `item`, which holds null in its place; or,
+        with an empty `item`, the encoded item itself. It is not copied. `tag`: for `abandon`.
+        The receipt, or None when the message has to wait: so many are under way already.
+
+        Raises InvalidMessage as `offer` does.
+        """
+        if not self.lanes.has_place(kind):
+            # Nothing of its subject may overtake it there.
+            self.raw_subject = self.packed_subject = None
+            return None
+        announced = [self.lanes.next_number, kind, len(body), item]
+        if self.offer(LARGE, subject, dumps_unchecked(announced)) is None:
+            return None
+        receipt = self._new_receipt()
+        self.lanes.open(kind, subject, body, receipt, tag)
+        return receipt
+
+    def abandon(self, tag: object) -> bool:
+        """Nobody wants the large message of this tag any more. False when it has left whole."""
+        number = self.lanes.abandon(tag)
+        if number is None:
+            return False
+        self._abandoned.append(number)
+        return True
+
+    def put_chunks(self) -> bool:
+        """Give chunks of large messages their places in batches. Whether there were any.
+
+        As many as may be under way: what is said between them must not wait long.
+        """
+        lanes, put = self.lanes, False
+        if not lanes and not self._abandoned:
+            return False
+        while self._abandoned:
+            if self.offer(ABANDON, "", dumps_unchecked(self._abandoned[0])) is None:
+                break
+            self._abandoned.pop(0)
+            self.close_batch()
+        while lanes.ready and self._chunks_under_way < CHUNKS_UNDER_WAY:
+            if not self._has_room(CHUNK, lanes.chunk_bytes):
+                break
+            self.close_batch()
+            lane, chunk = lanes.take_chunk()
+            runs = encode_packed_run(CHUNK, "", [dumps_unchecked([lane.number, None])])
+            spends = (None, 0) if lane.done and lane.kind != REPLY else None
+            receipt = lane.receipt if lane.done else None
+            self._number(runs, 1, chunk, receipt, spends=spends, chunk=True)
+            put = True
+        return put
 
     def _joins_open_batch(self, kind: int, charge: int) -> bool:
         """Whether the open batch can take a message and the run it needs."""
-        if not 0 < len(self._runs) < RUNS_MAX or (kind in CREDITED and not self._may_credit):
+        if not 0 < len(self._runs) < RUNS_MAX or charge > self.budget:
             return False
-        return charge <= self.budget
+        return kind not in DEPTHS or DEPTHS[kind] == self._depth
 
     def _has_room(self, kind: int, charge: int) -> bool:
         """Whether a new batch with this message may be opened, after the open one was closed."""
@@ -217,11 +255,14 @@ class Outgoing:
         kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
         if batches and kept + charge > self.kept_bytes:
             return False
-        if kind not in CREDITED:
+        depth = DEPTHS.get(kind)
+        if depth is None:
             return True
-        if len(self._unhandled) + self._credited >= constants.UNHANDLED_BATCHES:
+        open_one = self._credited and self._depth == depth
+        open_cost = self._budget_at_open - self.budget if open_one else 0
+        if self.credit.batches_left(depth) <= open_one:
             return False
-        return self._open_cost() + charge <= self.credit_left
+        return open_cost + charge <= self.credit.left(depth)
 
     def _starve(self) -> None:
         self.starved = True
@@ -232,10 +273,10 @@ class Outgoing:
         if not self._runs:
             return
         encoded = b"".join([run.encode() for run in self._runs])
-        cost = 0
+        spends = None
         if self._credited:
             messages = sum(len(run.bodies) for run in self._runs)
-            cost = len(encoded) + messages * constants.MESSAGE_OVERHEAD_BYTES
+            spends = self._depth, len(encoded) + messages * constants.MESSAGE_OVERHEAD_BYTES
         count, receipt = len(self._runs), self.receipt
         self._runs = []
         self._credited = False
@@ -243,42 +284,50 @@ class Outgoing:
         self.raw_subject = self.packed_subject = None
         self.append = _nothing_open
         self.budget = self._budget_at_open = 0
-        self._number(encoded, count, None, cost, receipt)
+        self._number(encoded, count, None, receipt, spends=spends)
 
     def _open_batch(self, kind: int) -> None:
         """A batch that credited messages may join has a budget that the credit covers."""
-        credit = self.credit_left
-        self._may_credit = kind in CREDITED or (
-            credit >= FRAME_BUDGET_BYTES and len(self._unhandled) < constants.UNHANDLED_BATCHES
-        )
-        self.budget = min(FRAME_BUDGET_BYTES, credit) if self._may_credit else FRAME_BUDGET_BYTES
-        self._budget_at_open = self.budget
+        credit = self.credit
+        depth = DEPTHS.get(kind)
+        if depth is None and credit.left(0) >= FRAME_BUDGET_BYTES and credit.batches_left(0) > 0:
+            depth = 0
+        self._depth = depth
+        room = FRAME_BUDGET_BYTES if depth is None else credit.left(depth)
+        self.budget = self._budget_at_open = min(FRAME_BUDGET_BYTES, room)
         self.receipt = self._new_receipt()
 
-    def _open_run(self, kind: int, subject: str, raw: bool) -> _OpenRun:
-        run = self._run = _OpenRun(kind, subject, raw)
+    def _open_run(self, kind: int, subject: str, raw: bool) -> OpenRun:
+        run = self._run = OpenRun(kind, subject, raw)
         self._runs.append(run)
-        self._credited = self._credited or kind in CREDITED
+        self._credited = self._credited or kind in DEPTHS
         self.budget -= _run_charge(subject)
         self.append = run.bodies.append
         return run
 
-    def _open_cost(self) -> int:
-        """The most that the open batch can cost of the credit when it is closed."""
-        return self._budget_at_open - self.budget if self._credited else 0
-
     def _number(
-        self, runs: bytes, run_count: int, bulk: bytes | None, cost: int, receipt: object
+        self,
+        runs: bytes,
+        run_count: int,
+        bulk: bytes | memoryview | None,
+        receipt: object,
+        *,
+        spends: tuple[int | None, int] | None,
+        chunk: bool = False,
     ) -> None:
-        """Give a batch its number; `cost` is 0 for one without credited runs."""
-        batch = Batch(self.next_number, runs, run_count, bulk, cost, receipt)
+        """Give a batch its number. `spends`: the depth whose room it takes, and how much of it.
+
+        None when no handler of the peer's is waited for; depth None when its room is granted.
+        """
+        depth, cost = spends or (None, 0)
+        batch = Batch(self.next_number, runs, run_count, bulk, cost, receipt, chunk=chunk)
         self.next_number += 1
-        self._credit_used += cost
         self._unacknowledged_bytes += batch.size
+        self._chunks_under_way += chunk
         self.unacknowledged[batch.number] = batch
         self._unsent[batch.number] = batch
-        if cost:
-            self._unhandled[batch.number] = receipt
+        if spends is not None:
+            self.credit.spend(batch.number, depth, cost, receipt)
 
     # -- sending
 
@@ -328,7 +377,7 @@ class Outgoing:
         return next(iter(self.unacknowledged), self.next_number) - 1
 
     def acknowledge(self, number: int) -> list[object]:
-        """Batches up to `number` have arrived. Their receipts.
+        """Batches up to `number` have arrived. Their receipts, None where nobody is told.
 
         A peer that acknowledges what was never sent is not believed.
         """
@@ -342,41 +391,23 @@ class Outgoing:
                 break
             batch = unacknowledged.pop(oldest)
             self._unacknowledged_bytes -= batch.size
+            self._chunks_under_way -= batch.chunk
             delivered.append(batch.receipt)
             self._unsent.pop(oldest, None)
             self.starved = False
         return delivered
 
     def on_handled(self, handled: Sequence[Any]) -> list[object]:
-        """Batches whose handlers are done: `[all up to, [first, last], ...]`. Their receipts.
-
-        Ascending, as `wire.messages` has checked. A peer that has handled what it has not
-        acknowledged is not believed.
-        """
-        unhandled = self._unhandled
-        if not unhandled or handled == self._handled:
-            return []
-        up_to, *ranges = handled
-        if (ranges[-1][1] if ranges else up_to) > self.acknowledged:
-            return []
-        self._handled = handled
-        done: list[object] = []
-        while unhandled:
-            oldest = next(iter(unhandled))
-            if oldest > up_to:
-                break
-            done.append(unhandled.pop(oldest))
-        if ranges:
-            done += [unhandled.pop(number) for number in _within(list(unhandled), ranges)]
+        """Batches whose handlers are done: `[all up to, [first, last], ...]`. Their receipts."""
+        done = self.credit.on_handled(handled, self.acknowledged)
         if done:
             self.starved = False
         return done
 
     def on_credit(self, limit: int) -> bool:
         """The peer has room up to the absolute offset `limit`. Whether that is more."""
-        if limit <= self._credit_limit:
+        if not self.credit.raise_limit(limit):
             return False
-        self._credit_limit = limit
         self.starved = False
         return True
 
@@ -389,18 +420,20 @@ class Outgoing:
         self.close_batch()
         failed: list[tuple[object, Outcome]] = [
             (receipt, "unknown")
-            for number, receipt in self._unhandled.items()
+            for number, receipt in self.credit.clear().items()
             if number not in self.unacknowledged
         ]
         failed += [
             (batch.receipt, "not_delivered" if surely or not batch.attempts else "unknown")
             for batch in self.unacknowledged.values()
+            if batch.receipt is not None
         ]
+        # Without its last chunk a large message is nothing to its handler.
+        failed += [(receipt, "not_delivered") for receipt in self.lanes.clear()]
         self._ended = True
         self.unacknowledged.clear()
-        self._unacknowledged_bytes = 0
+        self._unacknowledged_bytes = self._chunks_under_way = 0
         self._unsent.clear()
-        self._unhandled.clear()
         return failed
 
 
@@ -416,20 +449,3 @@ def _run_charge(subject: str) -> int:
             f"a subject of {size} bytes, over {constants.SUBJECT_MAX_BYTES}: {subject[:40]!r}..."
         )
     return _RUN_HEAD_BYTES + size
-
-
-def _within(numbers: Iterable[int], ranges: Sequence[Sequence[int]]) -> Iterator[int]:
-    """The numbers that lie in one of the ranges, both ascending.
-
-    In steps of ours: what a peer puts into a range says nothing about how much there is to do.
-    """
-    remaining = iter(ranges)
-    first, last = next(remaining)
-    for number in numbers:
-        while number > last:
-            following = next(remaining, None)
-            if following is None:
-                return
-            first, last = following
-        if number >= first:
-            yield number

@@ -12,9 +12,7 @@ from handshake.constants import Reason
 from handshake.identity import NodeId
 from mesh import constants
 from mesh.delivery.delivery import Delivery
-from mesh.delivery.incoming import Incoming
-from mesh.delivery.outgoing import Outgoing
-from mesh.engine import control_runs, events
+from mesh.engine import control_runs, events, large_messages
 from mesh.engine.context import Context
 from mesh.engine.liveness import Liveness
 from mesh.engine.renewal import Renewal
@@ -119,7 +117,10 @@ class Association:
         emit = self.context.events.append
         for batch in incoming.accept(body, now):
             for kind, subject, bodies in batch.runs:
-                emit(events.RunReceived(delivery, batch.batch, kind, subject, bodies))
+                if kind in large_messages.KINDS:
+                    large_messages.on_run(self, delivery, batch.batch, kind, subject, bodies)
+                else:
+                    emit(events.RunReceived(delivery, batch.batch, kind, subject, bodies))
         self._on_head(delivery, body)
         if incoming.gap is not None:
             self.sending.answer(session, messages.GAP, list(incoming.gap))
@@ -144,14 +145,18 @@ class Association:
             emit(events.Handled(handled))
         more_credit = outgoing.on_credit(body.credit)
         if more_credit or delivered or handled:
+            self.sending.send_grants()
+            if outgoing.lanes:
+                self.sending.send_unsent()
             emit(events.RoomAvailable(delivery))
             self.sending.look_soon()
 
     def _deliver(self, receipts: list[object]) -> None:
-        """The peer has these batches."""
+        """The peer has these batches. Chunks before the last one have no receipt."""
         if receipts:
             self.sending.on_delivered(self.context.now.elapsed)
-            self.context.events.append(events.Delivered(receipts))
+            told = [receipt for receipt in receipts if receipt is not None]
+            self.context.events.append(events.Delivered(told))
 
     @staticmethod
     def belongs(session: Session, delivery: Delivery) -> bool:
@@ -200,18 +205,8 @@ class Association:
         key = (session.peer_instance, session.epoch)
         candidate = self._candidates.get(key)
         if candidate is None:
-            limits, settings = self.limits, self.context.settings
-            candidate = self._candidates[key] = Delivery(
-                self.peer_id,
-                session.peer_instance,
-                session.epoch,
-                Outgoing(
-                    self.context.new_receipt,
-                    window_bytes=limits.window_bytes,
-                    max_message_bytes=min(limits.max_message_bytes, settings.max_message_bytes),
-                    kept_bytes=settings.window_bytes,
-                ),
-                Incoming(window_bytes=settings.window_bytes, counters=self.context.counters),
+            candidate = self._candidates[key] = self.context.new_delivery(
+                self.peer_id, session.peer_instance, session.epoch, self.limits
             )
         return candidate
 

@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 
 from handshake.authentication import Credentials
 from handshake.constants import CLOCK_TOLERANCE_SECONDS
-from handshake.identity import Identity
+from handshake.identity import Identity, NodeId
 from handshake.primitives import Aead, x25519_public
 from mesh.counters import Counters
+from mesh.delivery.delivery import Delivery
+from mesh.delivery.incoming import Incoming
+from mesh.delivery.outgoing import Outgoing
 from mesh.engine.agenda import Agenda
 from mesh.engine.events import Event
 from mesh.engine.settings import Settings
+from mesh.engine.terms import Limits
 from mesh.limits import DELEGATION_SECONDS, STATIC_KEY_SECONDS
 from mesh.model import Now, Transmit
 from mesh.trust.policy import Policy
@@ -43,6 +47,24 @@ class Context:
     def random_id(self) -> int:
         """A session id or token: 64 random bits, never zero."""
         return int.from_bytes(self.random_bytes(8), "big") or 1
+
+    def new_delivery(
+        self, peer_id: NodeId, instance: bytes, epoch: int, limits: Limits
+    ) -> Delivery:
+        """The delivery with an instance of a peer; `limits`: what that peer said of itself."""
+        settings = self.settings
+        outgoing = Outgoing(
+            self.new_receipt,
+            window_bytes=limits.window_bytes,
+            max_message_bytes=min(limits.max_message_bytes, settings.max_message_bytes),
+            kept_bytes=settings.window_bytes,
+        )
+        incoming = Incoming(
+            window_bytes=settings.window_bytes,
+            large_bytes=settings.max_message_bytes,
+            counters=self.counters,
+        )
+        return Delivery(peer_id, instance, epoch, outgoing, incoming)
 
     def credentials(self) -> Credentials:
         """Our identity and the X25519 key it delegates; the key is made anew every day."""

@@ -6,8 +6,9 @@ Also what is sent again for want of an answer: unacknowledged batches and probes
 from typing import TYPE_CHECKING
 
 from mesh import constants
+from mesh.delivery.batches import Batch
 from mesh.delivery.delivery import Delivery
-from mesh.delivery.outgoing import Batch
+from mesh.engine.events import RoomAvailable
 from mesh.limits import RESEND_BURST_BATCHES
 from mesh.model import Route, Transmit
 from mesh.session.deadlines import Repeat
@@ -46,7 +47,9 @@ class Sending:
                 context.agenda.at(context.now.elapsed, association)
 
     def send_unsent(self) -> None:
-        """Seal every batch that waits; those that find no session or route go on waiting.
+        """Seal every batch that waits, chunks of large messages among them.
+
+        Those that find no session or route go on waiting.
 
         A session that is confirmed and a route that is verified come back here.
         """
@@ -55,7 +58,12 @@ class Sending:
         route = association.routes.best
         context = association.context
         now = context.now.elapsed
-        if delivery is None or not delivery.outgoing.has_unsent:
+        if delivery is None:
+            return
+        if delivery.outgoing.put_chunks():
+            # A large message may have left whole: whoever stands behind it goes on.
+            context.events.append(RoomAvailable(delivery))
+        if not delivery.outgoing.has_unsent:
             return
         if session is None or route is None or not session.may_send(now):
             return
@@ -85,6 +93,16 @@ class Sending:
         self._association.context.transmits.append(Transmit(route, frame))
         delivery.outgoing.sent(batch, now)
         incoming.told()
+
+    def send_grants(self) -> None:
+        """Tell the peer for which of its large messages there is room now."""
+        delivery = self._association.delivery
+        if delivery is None or not delivery.incoming.assembly.grants_due:
+            return
+        due = delivery.incoming.assembly.grants_due
+        while due and delivery.outgoing.offer(messages.GRANT, "", dumps(due[0])) is not None:
+            due.pop(0)
+        self.flush()
 
     def send_all_again(self) -> None:
         """A new path or session: whatever is unacknowledged may have died with the old one."""
@@ -169,6 +187,7 @@ class Sending:
     def advance(self, now: float) -> None:
         """Send what is due: numbers that the peer waits for, and what it did not answer."""
         association = self._association
+        self.send_grants()
         delivery, session = association.delivery, association.sessions.current
         if delivery is None or session is None:
             return

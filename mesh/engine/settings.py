@@ -11,7 +11,8 @@ from mesh import constants
 class Settings:
     """`mesh`: the mesh's name. `mesh_secret`: 32 bytes or None. `suites`: in our preference.
 
-    `window_bytes`: room promised to each peer. `max_message_bytes`: of one encoded message.
+    `window_bytes`: room promised to each peer. `max_message_bytes`: of one encoded message, and
+    room for a peer's large ones together.
     `rekey_after_seconds`: interval between fresh exchanges. `max_peers`: with sessions at a time.
     `instance`: 16 random bytes, one run.
     """
@@ -21,7 +22,7 @@ class Settings:
     mesh_secret: bytes | None = field(default=None, repr=False)
     suites: tuple[str, ...] = ("ChaChaPoly",)
     window_bytes: int = 4 * 1024 * 1024
-    max_message_bytes: int = 2 * 1024 * 1024
+    max_message_bytes: int = 64 * 1024 * 1024
     rekey_after_seconds: float = constants.REKEY_AFTER_SECONDS
     max_peers: int = 1024
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from handshake.secret import Secret, SecretText
-from mesh.constants import WINDOW_MIN_BYTES, WINDOW_RESERVE_BYTES
+from mesh.constants import WINDOW_MIN_BYTES
 from mesh.errors import InvalidConfiguration
 from mesh.home.files import read_private
 from mesh.home.home import HOME_VARIABLE
@@ -106,9 +106,9 @@ class Configuration:
         "Messages a peer may send ahead of our handlers.",
     )
     max_message_bytes: int = _setting(
-        Whole(1 * KIB, GIB, "bytes, at most `window_bytes` - 4096"),
-        2 * MIB,
-        "Largest encoded message, either way.",
+        Whole(1 * KIB, GIB, "bytes"),
+        64 * MIB,
+        "Largest encoded message, either way, and room for a peer's large ones together.",
     )
     call_timeout_seconds: float = _setting(
         Seconds(0.001, DAY_SECONDS), 30.0, "How long a call waits for its reply unless it says."
@@ -133,7 +133,6 @@ class Configuration:
         for setting in SETTINGS:
             given = _Given(getattr(self, setting.name), f"the keyword {setting.name}=")
             object.__setattr__(self, setting.name, _read(setting, given))
-        _check_relations(self.max_message_bytes, self.window_bytes, {})
 
     @classmethod
     def load(
@@ -157,8 +156,6 @@ class Configuration:
             else setting.default
             for setting in SETTINGS
         }
-        sources = {name: found.source for name, found in given.items()}
-        _check_relations(values["max_message_bytes"], values["window_bytes"], sources)
         return cls(**values)
 
 
@@ -225,18 +222,6 @@ def _read(setting: Setting, given: _Given) -> Any:
     raise InvalidConfiguration(
         f"{setting.name} from {given.source}: {shown} cannot be used, {fault}; "
         f"allowed: {setting.kind.allowed.replace('`', '')}"
-    )
-
-
-def _check_relations(message: Any, window: Any, sources: Mapping[str, str]) -> None:
-    """A message that no window can hold would wait for ever."""
-    if message <= window - WINDOW_RESERVE_BYTES:
-        return
-    message_source = sources.get("max_message_bytes", "its default")
-    window_source = sources.get("window_bytes", "its default")
-    raise InvalidConfiguration(
-        f"max_message_bytes ({message}, from {message_source}) does not fit window_bytes "
-        f"({window}, from {window_source}), of which {WINDOW_RESERVE_BYTES} are for its head"
     )
 
 

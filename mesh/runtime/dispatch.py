@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Any
 
 from handshake.identity import NodeId
@@ -13,13 +12,14 @@ from mesh.delivery.outgoing import Outgoing
 from mesh.engine import events
 from mesh.engine.events import RunReceived
 from mesh.errors import DeliveryFailed, MalformedFrame, Outcome, PeerRestarted
-from mesh.limits import RETIRED_DELIVERIES_PER_PEER
+from mesh.limits import NESTED_CALLS, RETIRED_DELIVERIES_PER_PEER
 from mesh.model import Peer
 from mesh.runtime.handlers import Handler, Handlers
 from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.pump import Pump
 from mesh.runtime.receipts import Receipt, Standing
 from mesh.runtime.requests import Requests
+from mesh.runtime.threads import Threads
 from mesh.runtime.told import Told
 from mesh.runtime.workers import Worker
 from mesh.trust.policy import Decision, Policy
@@ -46,7 +46,7 @@ class Dispatch:
         handlers: Handlers,
         policy: Policy,
         counters: Counters,
-        threads: Executor,
+        threads: Threads,
         *,
         max_concurrent_calls: int,
     ) -> None:
@@ -61,7 +61,7 @@ class Dispatch:
         self._max_concurrent_calls = max_concurrent_calls
         self._peers: dict[NodeId, Peer] = {}
         self._workers: dict[tuple[Handler, Delivery], Worker] = {}
-        self._requests: dict[Delivery, Requests] = {}
+        self._requests: dict[tuple[Delivery, int], Requests] = {}
         # Of deliveries that have ended, the oldest first.
         self._retiring: list[tuple[Delivery, Worker | Requests]] = []
         self._at_rest: asyncio.Event | None = None
@@ -92,8 +92,8 @@ class Dispatch:
         kind = run.kind
         if kind == messages.TELL:
             self._on_tell(run)
-        elif kind == messages.REQUEST:
-            self._on_requests(run)
+        elif kind in messages.DEPTHS:
+            self._on_requests(run, messages.DEPTHS[kind])
         elif kind == messages.REPLY:
             self._on_replies(run)
         elif kind == messages.CANCEL:
@@ -117,21 +117,28 @@ class Dispatch:
             if mailbox is None:
                 self._ended_before(run)
                 return
-            worker = Worker(handler, mailbox.peer, self._finished, self._counters, self._threads)
+            threads = self._threads.of(0)
+            worker = Worker(handler, mailbox.peer, self._finished, self._counters, threads)
             self._workers[handler, run.delivery] = worker
         worker.put(run)
 
-    def _on_requests(self, run: RunReceived) -> None:
-        requests = self._requests.get(run.delivery)
+    def _on_requests(self, run: RunReceived, depth: int) -> None:
+        requests = self._requests.get((run.delivery, depth))
         if requests is None:
             mailbox = self._mailbox(run.delivery)
             if mailbox is None:
                 self._ended_before(run)
                 return
+            limit = min(self._max_concurrent_calls, NESTED_CALLS) if depth else None
             requests = Requests(
-                mailbox, self._finished, self._counters, self._threads, self._max_concurrent_calls
+                mailbox,
+                self._finished,
+                self._counters,
+                self._threads.of(depth),
+                limit or self._max_concurrent_calls,
+                depth,
             )
-            self._requests[run.delivery] = requests
+            self._requests[run.delivery, depth] = requests
         requests.put(run, self.handlers.services.get(run.subject))
 
     def _on_replies(self, run: RunReceived) -> None:
@@ -146,9 +153,10 @@ class Dispatch:
         self._finished(run)
 
     def _on_cancels(self, run: RunReceived) -> None:
-        requests = self._requests.get(run.delivery)
-        if requests is not None:
-            requests.cancel(self._items(run))
+        items = self._items(run)
+        for (delivery, _), requests in self._requests.items():
+            if delivery is run.delivery:
+                requests.cancel(items)
         self._finished(run)
 
     def _items(self, run: RunReceived) -> list[Any]:
@@ -254,8 +262,7 @@ class Dispatch:
         ending: list[Worker | Requests] = [
             self._workers.pop(key) for key in list(self._workers) if key[1] is delivery
         ]
-        if delivery in self._requests:
-            ending.append(self._requests.pop(delivery))
+        ending += [self._requests.pop(key) for key in list(self._requests) if key[0] is delivery]
         for one in ending:
             one.retire()
         busy = [(of, one) for of, one in self._retiring if one.busy]

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 from mesh.delivery.delivery import Delivery
 from mesh.errors import CallTimeout, MalformedFrame, MeshError
 from mesh.exchange.calls import PendingCalls, decode_reply, describe_failure, error_of
+from mesh.exchange.lines import Message
 from mesh.limits import BULK_BYTES
 from mesh.model import Peer
-from mesh.runtime.postbox import BYTES_LIKE, Message, Postbox, copied
+from mesh.runtime.nesting import depth_of_call
+from mesh.runtime.postbox import BYTES_LIKE, Postbox, copied
 from mesh.runtime.timeouts import Timeouts
 from mesh.wire import messages
 from mesh.wire.cbor import dumps_unchecked
@@ -32,19 +34,22 @@ class Mailbox(Postbox):
     async def call(self, subject: str, body: object, timeout: float) -> Any:
         """Send a request and wait for its reply, `timeout` seconds in all.
 
-        Raises CallTimeout, what the reply stands for, and as `tell`.
+        Raises CallTimeout, Denied for calls too deep inside others, what the reply stands for,
+        and as `tell`.
         """
         self._check_open()
         timeout = min(timeout, _LONGEST_CALL_SECONDS)
         if not timeout > 0:
             raise CallTimeout(f"a timeout of {timeout:g} s leaves no time for {subject!r}")
         future: asyncio.Future[Any] = self._loop.create_future()
+        kind = messages.request_kind(depth_of_call())
         call_id = self.calls.open((subject, timeout, future))
         try:
             patience_ms = int(timeout * 1000) + 1
-            message = self._item(messages.REQUEST, subject, call_id, patience_ms, body)
-            if self._line or self._queue(message) is None:
-                self._enter(self._line, future, message)
+            message = self._item(kind, subject, call_id, patience_ms, body)
+            key = self._lines.key_of(message)
+            if self._lines.is_held_up(key) or self._queue(message) is None:
+                self._enter(key, future, message)
             else:
                 self._flush_soon()
             self._timeouts.add(call_id, timeout)
@@ -61,14 +66,18 @@ class Mailbox(Postbox):
         if waiting is None or waiting[2].done():
             return
         subject, timeout, future = waiting
-        missing = "room for the request" if future in self._line else "reply"
+        missing = "room for the request" if future in self._lines else "reply"
         future.set_exception(
             CallTimeout(f"no {missing} to {subject!r} from {self.peer} within {timeout:g} s")
         )
 
     def _give_up(self, subject: str, call_id: int, future: asyncio.Future[Any]) -> None:
         """The far side need not go on; if there is no room to say so, its own time runs out."""
-        if not self._leave(self._line, future) and self._ended is None:
+        if self._leave(future) or self._ended is not None:
+            return
+        if self.outgoing.abandon(call_id):
+            self._pump.flush(self.delivery)
+        else:
             self._queue(Message(messages.CANCEL, subject, dumps_unchecked(call_id)))
             self._flush_soon()
 
@@ -96,10 +105,7 @@ class Mailbox(Postbox):
 
     async def few_replies_wait(self) -> None:
         """Wait while replies that find no room hold as much memory as may be kept for the peer."""
-        while self._replies and self._ended is None:
-            waiting = sum(message.size for message in self._replies.values())
-            if waiting <= self.outgoing.kept_bytes:
-                return
+        while self._lines.reply_bytes > self.outgoing.kept_bytes and self._ended is None:
             moved = self._loop.create_future()
             self._watchers.append(moved)
             await moved
@@ -113,25 +119,27 @@ class Mailbox(Postbox):
             message = self._item(messages.REPLY, "", call_id, messages.REPLY_NOT_CARRIED, why)
         if self._ended is not None:
             raise self._ended.with_traceback(None)
-        if self._replies or self._queue(message) is None:
-            await self._stand_in(self._replies, message)
+        key = self._lines.key_of(message)
+        if self._lines.is_held_up(key) or self._queue(message) is None:
+            await self._stand_in(key, message)
         else:
             self._flush_soon()
 
     def _item(self, kind: int, subject: str, call_id: int, number: int, body: object) -> Message:
+        asked = None if kind == messages.REPLY else call_id
         if isinstance(body, BYTES_LIKE):
             octets = body if type(body) is bytes else copied(body)
             if len(octets) >= BULK_BYTES:
                 self._check_size(len(octets))
                 placeholder = dumps_unchecked([call_id, number, None])
-                return Message(kind, subject, placeholder, bulk=octets)
+                return Message(kind, subject, placeholder, bulk=octets, call_id=asked)
             encoded = dumps_unchecked([call_id, number, octets])
-        elif kind == messages.REQUEST:
-            encoded = messages.encode_request(call_id, number, body)
-        else:
+        elif kind == messages.REPLY:
             encoded = messages.encode_reply(call_id, number, body)
+        else:
+            encoded = messages.encode_request(call_id, number, body)
         self._check_size(len(encoded))
-        return Message(kind, subject, encoded)
+        return Message(kind, subject, encoded, call_id=asked)
 
     def end(self, error: MeshError) -> None:
         """The peer's instance is gone: whoever waits for room or for a reply is told."""

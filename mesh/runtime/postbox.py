@@ -1,17 +1,15 @@
 """Sending to one instance of a peer: encode, queue, flush, and wait for room.
 
 The pure half is `mesh.delivery.outgoing`; this one adds what waits. Messages that find no room
-wait in one line, so that nobody overtakes; whoever is cancelled there has queued nothing. Replies
-need no credit and have a line of their own: what waits for the peer's handlers must not keep back
-what those handlers wait for.
+stand in `lines`; whoever is cancelled there has queued nothing.
 """
 
 import asyncio
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mesh.delivery.delivery import Delivery
 from mesh.errors import BufferFull, DeliveryFailed, InvalidMessage, MeshError, MessageTooLarge
+from mesh.exchange.lines import Key, Lines, Message, offer
 from mesh.limits import BULK_BYTES
 from mesh.model import Peer
 from mesh.runtime.receipts import Receipt
@@ -25,24 +23,6 @@ _NULL = b"\xf6"
 BYTES_LIKE = (bytes, bytearray, memoryview)
 
 
-class Message(NamedTuple):
-    """One message, encoded. `bulk`: a bytes body that travels beside the array."""
-
-    kind: int
-    subject: str
-    encoded: bytes
-    raw: bool = False
-    bulk: bytes | None = None
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-        return len(self.encoded) + len(self.bulk or b"")
-
-
-Line = OrderedDict[asyncio.Future[Any], Message]
-
-
 class Postbox:
     """`peer` as handlers see it; `pump` puts what is queued on the wire."""
 
@@ -52,10 +32,7 @@ class Postbox:
         self.outgoing = delivery.outgoing
         self._pump = pump
         self._loop = asyncio.get_running_loop()
-        # Who waits for room, first come first served. The future of a direct message or a reply
-        # is done when it is queued, that of a request when it is answered.
-        self._line: Line = OrderedDict()
-        self._replies: Line = OrderedDict()
+        self._lines: Lines[asyncio.Future[Any]] = Lines(delivery.outgoing)
         # Who wants to know when replies have moved up.
         self._watchers: list[asyncio.Future[None]] = []
         self._ended: MeshError | None = None
@@ -73,9 +50,10 @@ class Postbox:
         self._check_open()
         outgoing = self.outgoing
         idle, number = outgoing.idle, outgoing.next_number
-        receipt = None if self._line else self._queue(message)
+        key = self._lines.key_of(message)
+        receipt = None if self._lines.is_held_up(key) else self._queue(message)
         if receipt is None:
-            return await self._stand_in(self._line, message)
+            return await self._stand_in(key, message)
         if idle or outgoing.next_number == number:
             self._flush_soon()
             return receipt
@@ -90,7 +68,8 @@ class Postbox:
         """Queue a direct message at once. Raises BufferFull when it would have to wait."""
         message = self._tell(subject, body)
         self._check_open()
-        receipt = None if self._line else self._queue(message)
+        held_up = self._lines.is_held_up(self._lines.key_of(message))
+        receipt = None if held_up else self._queue(message)
         if receipt is None:
             raise BufferFull(f"no room for {subject!r} to {self.peer}: it has to catch up first")
         self._flush_soon()
@@ -116,15 +95,11 @@ class Postbox:
         """
         outgoing = self.outgoing
         idle, number = outgoing.idle, outgoing.next_number
-        kind, subject, encoded, raw, bulk = message
-        if bulk is None:
-            receipt = outgoing.offer(kind, subject, encoded, raw=raw)
-        else:
-            receipt = outgoing.offer_bulk(kind, subject, encoded, bulk)
+        receipt = offer(outgoing, message)
         if receipt is None:
             return None
         assert isinstance(receipt, Receipt)
-        if kind == messages.TELL:
+        if message.kind == messages.TELL:
             receipt.of_messages = True
         if idle:
             self._pump.flush(self.delivery)
@@ -132,17 +107,16 @@ class Postbox:
             self._pump.send_closed(self.delivery)
         return receipt
 
-    async def _stand_in(self, line: Line, message: Message) -> Receipt:
+    async def _stand_in(self, key: Key, message: Message) -> Receipt:
         future: asyncio.Future[Receipt] = self._loop.create_future()
-        self._enter(line, future, message)
+        self._enter(key, future, message)
         try:
             return await future
         finally:
-            self._leave(line, future)
+            self._leave(future)
 
-    def _enter(self, line: Line, future: asyncio.Future[Any], message: Message) -> None:
-        line[future] = message
-        if len(line) == 1:
+    def _enter(self, key: Key, future: asyncio.Future[Any], message: Message) -> None:
+        if self._lines.enter(key, future, message):
             # Sending the open batch may make room; the peer is asked for some if it does not.
             self._loop.call_soon(self._ask_for_room)
 
@@ -150,12 +124,11 @@ class Postbox:
         self._pump.flush(self.delivery)
         self.on_room()
 
-    def _leave(self, line: Line, future: asyncio.Future[Any]) -> bool:
+    def _leave(self, future: asyncio.Future[Any]) -> bool:
         """Whoever does not wait any more has queued nothing; the next may need less room."""
-        if line.pop(future, None) is None:
+        if not self._lines.leave(future):
             return False
-        if line:
-            self._loop.call_soon(self.on_room)
+        self._loop.call_soon(self.on_room)
         return True
 
     def _flush_soon(self) -> None:
@@ -172,29 +145,24 @@ class Postbox:
 
     def on_room(self) -> None:
         """There may be room again: those who wait go on in their order."""
-        if self._replies:
-            self._move_up(self._replies)
-            self._wake_watchers()
-        if self._line:
-            self._move_up(self._line)
-        if self.outgoing.idle and not self._line and not self._replies:
+        if self._lines:
+            for key in self._lines.in_order():
+                self._move_up(key)
+        self._wake_watchers()
+        if self.outgoing.idle and not self._lines:
             self._drained.set()
 
-    def _move_up(self, line: Line) -> None:
-        while line:
-            future, message = line.popitem(last=False)
-            if future.done():
-                continue
+    def _move_up(self, key: Key) -> None:
+        for future, message in self._lines.take(key):
             try:
                 receipt = self._queue(message)
             except MeshError as error:
                 future.set_exception(error)
                 continue
             if receipt is None:
-                line[future] = message
-                line.move_to_end(future, last=False)
+                self._lines.put_back(key, future, message)
                 break
-            if message.kind != messages.REQUEST:
+            if message.call_id is None:
                 future.set_result(receipt)
         self._flush_soon()
 
@@ -203,7 +171,7 @@ class Postbox:
     async def drained(self) -> None:
         """Wait until everything queued so far and since is acknowledged."""
         self._drained.clear()
-        if self._ended is None and (not self.outgoing.idle or self._line or self._replies):
+        if self._ended is None and (not self.outgoing.idle or self._lines):
             await self._drained.wait()
 
     def end(self, error: MeshError) -> None:
@@ -213,11 +181,9 @@ class Postbox:
             never_sent = type(error)(str(error), "not_delivered")
         self._ended = never_sent
         self._drained.set()
-        for line in (self._replies, self._line):
-            for future in line:
-                if not future.done():
-                    future.set_exception(never_sent)
-            line.clear()
+        for future in self._lines.clear():
+            if not future.done():
+                future.set_exception(never_sent)
         self._wake_watchers()
 
     def _wake_watchers(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests of one peer at work: a bounded number at a time, each answered by one reply.
+"""Requests of one peer and depth at work: a bounded number at a time, each answered by one reply.
 
 A handler that never suspends costs no task of its own (see `crew`). Requests end when the caller
 says that it does not wait any more, when it is gone, or when the time it gave them is over.
@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
 from mesh.counters import Counters
@@ -16,7 +17,7 @@ from mesh.engine.events import RunReceived
 from mesh.errors import MalformedFrame, MeshError
 from mesh.exchange.calls import Request, decode_cancel, decode_request, describe_failure
 from mesh.limits import CALLS_PER_PEER
-from mesh.runtime import workers
+from mesh.runtime import nesting, workers
 from mesh.runtime.crew import Crew
 from mesh.runtime.handlers import Handler
 from mesh.runtime.mailbox import Mailbox
@@ -63,7 +64,7 @@ class _Work:
 
 
 class Requests:
-    """What one instance of a peer asks; `mailbox`: where its replies go.
+    """What one instance of a peer asks at one depth; `mailbox`: where its replies go.
 
     `finished(run)`: all requests of a run are answered. `limit`: how many at a time. Requests are
     decoded when their turn comes near, so what waits takes as much memory as on the wire.
@@ -76,12 +77,14 @@ class Requests:
         counters: Counters,
         threads: Executor,
         limit: int,
+        depth: int = 0,
     ) -> None:
         self._mailbox = mailbox
         self._finished = finished
         self._counters = counters
         self._threads = threads
         self._limit = limit
+        self._depth = depth
         self._loop = asyncio.get_running_loop()
         self._crew: Crew[_Work] = Crew(limit, _TURN_REQUESTS, self._answer)
         self._known: dict[int, _Work] = {}
@@ -233,11 +236,12 @@ class Requests:
         body = work.request.body
         self._counters["handled.calls"] += 1
         handle = handler.bind(peer)
+        handling = nesting.begin(self._depth)
         try:
             if handler.suspends:
                 return messages.REPLY_OK, await handle(body)
             error, result = await self._loop.run_in_executor(
-                self._threads, _in_thread, handle, body
+                self._threads, copy_context().run, _in_thread, handle, body
             )
             if error is None:
                 return messages.REPLY_OK, result
@@ -249,6 +253,8 @@ class Requests:
             return messages.REPLY_CANCELLED, None
         except BaseException as raised:
             error = raised
+        finally:
+            handling.over = True
         self._counters["handlers.raised"] += 1
         logger.error(
             "the handler of %r raised on a call from %s", work.run.subject, peer, exc_info=error

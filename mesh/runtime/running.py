@@ -5,13 +5,12 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
 
 from handshake.constants import Reason
 from handshake.identity import Identity, NodeId
-from mesh.constants import FRAME_RESERVE_BYTES, INSTANCE_BYTES
+from mesh.constants import FRAME_MAX_BYTES, INSTANCE_BYTES
 from mesh.counters import Counters
 from mesh.engine import events
 from mesh.engine.engine import Engine
@@ -30,6 +29,7 @@ from mesh.runtime.dispatch import Dispatch
 from mesh.runtime.handlers import Handlers
 from mesh.runtime.pump import Pump
 from mesh.runtime.receipts import Receipt
+from mesh.runtime.threads import Threads
 from mesh.runtime.told import Told
 from mesh.runtime.trustees import Trust
 from mesh.trust.policy import Decision, Policy
@@ -67,7 +67,7 @@ class Running:
         self._arrivals: dict[NodeId, list[asyncio.Future[Peer]]] = {}
         self._goodbyes: dict[NodeId, asyncio.Future[None]] = {}
         self._pongs: dict[tuple[NodeId, int], asyncio.Future[float]] = {}
-        self._threads = ThreadPoolExecutor(configuration.handler_threads, "noisemesh-handler")
+        self._threads = Threads(configuration.handler_threads)
         self.dispatch = Dispatch(
             handlers,
             policy,
@@ -80,7 +80,7 @@ class Running:
         self.dispatch.attach(self.pump)
         system.raise_file_limit()
         self.transport = Transport(
-            max_frame_bytes=configuration.max_message_bytes + FRAME_RESERVE_BYTES,
+            max_frame_bytes=FRAME_MAX_BYTES,
             opened=self.pump.watch,
             closed=self.pump.unwatch,
             dropped=self._on_dropped,
@@ -306,7 +306,7 @@ class Running:
             finally:
                 self.pump.stop()
                 self.transport.close()
-                self._threads.shutdown(wait=False, cancel_futures=True)
+                self._threads.stop()
 
     def _check_open(self) -> None:
         if self._closing:

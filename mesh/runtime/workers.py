@@ -10,6 +10,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextvars import copy_context
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from mesh.counters import Counters
 from mesh.engine.events import RunReceived
 from mesh.errors import MalformedFrame
 from mesh.model import Peer
+from mesh.runtime import nesting
 from mesh.runtime.crew import Crew
 from mesh.runtime.handlers import Handler
 from mesh.wire.messages import unpacked
@@ -111,6 +113,13 @@ class Worker:
         self._crew.stop()
 
     async def _work(self, load: _Load) -> None:
+        handling = nesting.begin(0)
+        try:
+            await self._handle_run(load)
+        finally:
+            handling.over = True
+
+    async def _handle_run(self, load: _Load) -> None:
         handle = self._handle
         bodies = self._take(load)
         while True:
@@ -132,17 +141,24 @@ class Worker:
 
     async def _work_in_thread(self, load: _Load) -> None:
         loop = asyncio.get_running_loop()
+        handling = nesting.begin(0)
         bodies = self._take(load)
         # A hop into a thread for each turn: peers share the threads, first come, first served.
         while turn := list(islice(bodies, _TURN_MESSAGES)):
             errors: list[BaseException] = []
             try:
                 await loop.run_in_executor(
-                    self._threads, self._handle_all, self._handle, turn, errors
+                    self._threads,
+                    copy_context().run,
+                    self._handle_all,
+                    self._handle,
+                    turn,
+                    errors,
                 )
             finally:
                 for error in errors:
                     self._failed(error)
+        handling.over = True
         self._done_with(load)
 
     def _handle_all(

@@ -124,7 +124,7 @@ class Session:
         """
         return -self.generation, bytes(self.initiator_id), self._handshake_hash
 
-    def seal(self, body: bytes, bulk: bytes | None = None) -> bytes | bytearray:
+    def seal(self, body: bytes, bulk: bytes | memoryview | None = None) -> bytes | bytearray:
         """The frame that carries `body` (an encoded array), with a bulk body beside it or not.
 
         Raises SessionEnded when the frames or keys are used up.

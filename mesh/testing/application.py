@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from handshake.identity import NodeId
+from mesh.constants import DEPTH_MAX
 from mesh.delivery.delivery import Delivery
 from mesh.engine import events
 from mesh.engine.events import RunReceived
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from mesh.testing.process import Process
 
 SUBJECTS = ("log", "tick", "slow")
-SERVICES = ("ask", "ask slowly", "ask back")
+SERVICES = ("ask", "ask slowly", "ask back", "ask for much")
 SLOWEST_SECONDS = 3.0
 CALL_TIMEOUT_SECONDS = 8.0
-_CALLBACK_TIMEOUT_SECONDS = 4.0
+# A handler waits for its own call for half as long as is waited for it.
+_CALLBACK_PATIENCE = 0.5
 _REQUESTS_AT_ONCE = 8
 
 
@@ -51,7 +53,8 @@ class Application:
         self._process = process
         self._ledger = ledger
         self._told: dict[tuple[Delivery, str], deque[tuple[RunReceived, list[Message]]]] = {}
-        self._works: dict[Delivery, list[_Work]] = {}
+        # By depth, each with places of its own.
+        self._works: dict[tuple[Delivery, int], list[_Work]] = {}
 
     @property
     def busy(self) -> bool:
@@ -62,7 +65,7 @@ class Application:
     def waiting(self) -> list[str]:
         """What the program itself waits for: room, and replies."""
         return [
-            f"{self._process} waits for {len(office.line)} + {len(office.replies)} places"
+            f"{self._process} waits for room ({office.starving})"
             f" and {len(office.calls)} replies of {office.delivery.peer_id.short}"
             for office in self.offices.values()
             if office.starving or len(office.calls)
@@ -102,9 +105,10 @@ class Application:
         for office in self._offices_of(event.delivery):
             del self.offices[event.delivery.peer_id]
             office.end()
-        for work in self._works.pop(event.delivery, []):
-            work.over = True
-            self._done(work)
+        for key in [key for key in self._works if key[0] is event.delivery]:
+            for work in self._works.pop(key):
+                work.over = True
+                self._done(work)
         for receipt, outcome in event.failed:
             self._ledger.failed(_ours(receipt), outcome)
 
@@ -114,7 +118,7 @@ class Application:
         bodies = messages.unpacked(run.bodies)
         if run.kind == messages.TELL:
             self._on_tells(run, [self._received(run, number_of(body)) for body in bodies])
-        elif run.kind == messages.REQUEST:
+        elif run.kind in messages.DEPTHS:
             self._on_requests(run, [decode_request(body) for body in bodies])
         elif run.kind == messages.REPLY:
             for reply in map(decode_reply, bodies):
@@ -170,14 +174,15 @@ class Application:
 
     def _on_requests(self, run: RunReceived, requests: list[Request]) -> None:
         left = [len(requests)]
-        works = self._works.setdefault(run.delivery, [])
+        key = run.delivery, messages.DEPTHS[run.kind]
+        works = self._works.setdefault(key, [])
         for request in requests:
             message = self._received(run, number_of(request.body))
             works.append(_Work(run, request, message, left))
-        self._begin(run.delivery)
+        self._begin(key)
 
-    def _begin(self, delivery: Delivery) -> None:
-        works = self._works.get(delivery, [])
+    def _begin(self, key: tuple[Delivery, int]) -> None:
+        works = self._works.get(key, [])
         for work in works[:_REQUESTS_AT_ONCE]:
             if not work.begun:
                 work.begun = True
@@ -189,8 +194,13 @@ class Application:
             return
         offices = self._offices_of(work.run.delivery)
         if work.run.subject == "ask back" and offices:
+            depth = messages.DEPTHS[work.run.kind] + 1
             called = offices[0].call(
-                "ask", _CALLBACK_TIMEOUT_SECONDS, 10, lambda call: self._called_back(work, call)
+                "ask back" if depth < DEPTH_MAX else "ask",
+                work.request.timeout_seconds * _CALLBACK_PATIENCE,
+                10,
+                lambda call: self._called_back(work, call),
+                depth=depth,
             )
             if called is not None:
                 return
@@ -205,22 +215,27 @@ class Application:
             return
         self.answered += 1
         for office in self._offices_of(work.run.delivery):
-            office.reply(work.request.call_id, status)
+            large = work.run.subject == "ask for much" and status == messages.REPLY_OK
+            office.reply(work.request.call_id, status, self._much() if large else 0)
         self._end(work)
 
+    def _much(self) -> int:
+        return self._process.random.randrange(2 * self._process.settings.window_bytes)
+
     def _on_cancel(self, delivery: Delivery, call_id: int) -> None:
-        for work in self._works.get(delivery, []):
-            if work.request.call_id == call_id:
-                self._end(work)
-                return
+        for (of, _), works in list(self._works.items()):
+            for work in [work for work in works if work.request.call_id == call_id]:
+                if of is delivery:
+                    self._end(work)
 
     def _end(self, work: _Work) -> None:
         work.over = True
-        works: list[Any] = self._works.get(work.run.delivery, [])
+        key = work.run.delivery, messages.DEPTHS[work.run.kind]
+        works: list[Any] = self._works.get(key, [])
         if work in works:
             works.remove(work)
         self._done(work)
-        self._begin(work.run.delivery)
+        self._begin(key)
 
     def _done(self, work: _Work) -> None:
         work.message.handled = True

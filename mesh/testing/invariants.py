@@ -8,7 +8,6 @@ from math import inf
 
 from mesh import constants
 from mesh.delivery.delivery import Delivery
-from mesh.delivery.incoming import UNFINISHED_BATCHES
 from mesh.engine import events
 from mesh.engine.association import Association
 from mesh.limits import (
@@ -99,17 +98,25 @@ class Limits:
         if len(outgoing.unacknowledged) > constants.UNACKNOWLEDGED_BATCHES:
             _too_many(process, "unacknowledged", len(outgoing.unacknowledged))
         # One batch always finds room.
-        room = process.settings.window_bytes + FRAME_BUDGET_BYTES + outgoing.max_message_bytes
+        room = process.settings.window_bytes + FRAME_BUDGET_BYTES + constants.WHOLE_MAX_BYTES
         if outgoing._unacknowledged_bytes > room:
             _too_many(process, "bytes kept", outgoing._unacknowledged_bytes)
-        if len(outgoing._unhandled) > constants.UNHANDLED_BATCHES:
-            _too_many(process, "unhandled", len(outgoing._unhandled))
+        if len(outgoing.credit._unhandled) > constants.UNFINISHED_BATCHES:
+            _too_many(process, "unhandled", len(outgoing.credit._unhandled))
+        if len(outgoing.lanes) > constants.LARGE_CLASSES * constants.LARGE_PER_CLASS:
+            _too_many(process, "large messages on their way out", len(outgoing.lanes))
+        # One of each class is granted room in any case.
+        most = process.settings.max_message_bytes * constants.LARGE_CLASSES
+        if incoming.assembly.promised_bytes > most:
+            _too_many(process, "bytes promised", incoming.assembly.promised_bytes)
         if len(incoming._held) > constants.HELD_BATCHES:
             _too_many(process, "held", len(incoming._held))
-        if len(incoming._unfinished) > UNFINISHED_BATCHES:
+        if len(incoming._unfinished) > constants.UNFINISHED_BATCHES:
             _too_many(process, "unfinished", len(incoming._unfinished))
-        if outgoing.credit_left < 0:
-            raise Violation("credit is kept to", f"{process} overdrew {-outgoing.credit_left}")
+        for depth in range(constants.DEPTH_MAX + 1):
+            if outgoing.credit.left(depth) < 0:
+                overdrawn = f"{process} overdrew {-outgoing.credit.left(depth)} at depth {depth}"
+                raise Violation("credit is kept to", overdrawn)
 
 
 def _too_many(process: Process, what: str, count: int) -> None:

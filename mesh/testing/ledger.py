@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.delivery.delivery import Delivery
 from mesh.testing.clock import Violation
+from mesh.wire.messages import TELL
 
 if TYPE_CHECKING:
     from mesh.testing.process import Process
@@ -78,8 +79,14 @@ class Ledger:
         message.receipt = receipt
         receipt.messages.append(message)
         self.receipts[receipt] = message.sender
-        key = message.delivery, message.subject
-        self._expected.setdefault(key, deque()).append(message)
+        if message.kind == TELL:
+            key = message.delivery, message.subject
+            self._expected.setdefault(key, deque()).append(message)
+
+    def abandoned(self, message: Message) -> None:
+        """Its sender has given up a large message that was under way."""
+        if message.receipt is not None:
+            self.receipts.pop(message.receipt, None)
 
     def received(self, process: "Process", delivery: Delivery, number: int) -> Message:
         """A handler gets this message. Raises Violation if it should not, or not now."""
@@ -92,10 +99,12 @@ class Ledger:
             raise Violation("from whom it says", f"{message} came to {process} as another one's")
         if message.received:
             raise Violation("exactly once", f"{message} came to {process} again")
-        expected = self._expected.get((theirs, message.subject))
-        first = expected.popleft() if expected else None
-        if first is not message:
-            raise Violation("in order", f"{message} came to {process} when {first} was expected")
+        if message.kind == TELL:
+            expected = self._expected.get((theirs, message.subject))
+            first = expected.popleft() if expected else None
+            if first is not message:
+                late = f"{message} came to {process} when {first} was expected"
+                raise Violation("in order", late)
         message.received = True
         receipt = message.receipt
         if receipt is not None and receipt.failed == "not_delivered":

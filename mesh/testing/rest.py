@@ -6,7 +6,12 @@ sent again, and keys are renewed by fresh exchanges alone.
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mesh.constants import INITIATOR_PATIENCE, REKEY_MIN_ROUND_TRIPS
+from mesh.constants import (
+    DEPTH_MAX,
+    INITIATOR_PATIENCE,
+    NESTED_WINDOW_BYTES,
+    REKEY_MIN_ROUND_TRIPS,
+)
 from mesh.engine.association import Association
 from mesh.testing.clock import Violation
 from mesh.testing.pairs import Pair
@@ -114,6 +119,10 @@ class Rest:
                 raise Violation("who has met stays together", pair.describe())
             outgoing, incoming = delivery.outgoing, delivery.incoming
             returned = incoming._returned == incoming._accepted
-            if outgoing.credit_left != self._world.plan.window or not returned:
-                text = f"{pair}: {outgoing.credit_left} of {self._world.plan.window} left"
+            for depth in range(1, DEPTH_MAX + 1):
+                returned = returned and outgoing.credit.left(depth) == NESTED_WINDOW_BYTES
+            if incoming.assembly.promised_bytes or outgoing.lanes:
+                raise Violation("all room for large messages returns", pair.describe())
+            if outgoing.credit.left(0) != self._world.plan.window or not returned:
+                text = f"{pair}: {outgoing.credit.left(0)} of {self._world.plan.window} left"
                 raise Violation("all credit returns", text)

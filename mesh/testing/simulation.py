@@ -34,6 +34,8 @@ from mesh.trust.policy import Policy
 # So much may happen without time passing: more is a loop.
 _MOST_MOVES_AT_ONCE = 20_000
 _DUTIES_EVERY_SECONDS = 0.25
+# Little more than the largest message: others have to wait for room.
+_WINDOWS_A_MESSAGE = 3
 _CLOSING_SECONDS = 2.0
 _GOODBYE_SECONDS = 1.0
 
@@ -175,6 +177,7 @@ class Simulation:
             instance=random.randbytes(16),
             suites=self.plan.suites,
             window_bytes=self.plan.window,
+            max_message_bytes=_WINDOWS_A_MESSAGE * self.plan.window,
             rekey_after_seconds=self.plan.rekey_after,
         )
         process = Process(

@@ -55,15 +55,17 @@ class Traffic:
         if not offices:
             return
         office = self._random.choice(offices)
-        if len(office.line) > _LONGEST_LINE:
+        if len(office.lines) > _LONGEST_LINE:
             return
         dice = self._random.random()
         if dice < 0.5:
             for _ in range(self._random.choice((1, 1, 3, 12))):
                 self._tell(office)
-        elif dice < 0.58:
+        elif dice < 0.56:
             office.tell(self._subject(), BULK_BYTES + self._random.randrange(8000))
-        elif dice < 0.64:
+        elif dice < 0.60:
+            self._tell_much(office)
+        elif dice < 0.65:
             self._fill(office)
         elif dice < 0.92:
             for _ in range(self._random.choice((1, 1, 4))):
@@ -84,6 +86,14 @@ class Traffic:
             wait=random.random() < 0.8,
         )
 
+    def _tell_much(self, office: Office) -> None:
+        """A message in chunks, and small ones of its subject behind it."""
+        subject, packed = self._subject(), self._random.random() < 0.3
+        size = self._random.randrange(self._plan.window // 4, 2 * self._plan.window)
+        office.tell(subject, size, packed=packed)
+        for _ in range(self._random.choice((0, 1, 3))):
+            office.tell(subject, 10)
+
     def _fill(self, office: Office) -> None:
         """More than there is room for; the last ones wait."""
         for _ in range(2 + self._plan.window // _FILLING_BYTES):
@@ -93,7 +103,7 @@ class Traffic:
 
     def _call(self, office: Office) -> None:
         timeout = self._random.choice((0.3, CALL_TIMEOUT_SECONDS))
-        size = self._random.choice((0, 0, 50, BULK_BYTES))
+        size = self._random.choice((0, 0, 50, BULK_BYTES, self._plan.window))
         call = office.call(self._random.choice(SERVICES), timeout, size, lambda _call: None)
         if call is not None and self._random.random() < 0.3:
             self._calls.append((office, call))

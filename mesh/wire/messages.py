@@ -22,6 +22,12 @@ TELL: Final = 1
 REQUEST: Final = 2
 REPLY: Final = 3
 CANCEL: Final = 4
+NESTED_REQUESTS: Final = (5, 6, 7, 8)
+"""Requests made while a request is handled, by depth from 1: each depth has room of its own."""
+LARGE: Final = 9
+GRANT: Final = 10
+CHUNK: Final = 11
+ABANDON: Final = 12
 
 PING: Final = 64
 PONG: Final = 65
@@ -44,11 +50,16 @@ RUNS_MAX: Final = 1024
 MESSAGES_MAX: Final = 4096
 """Messages of one batch at most: however small, each costs a turn of a loop."""
 
-HANDLED_MAX: Final = 1 + constants.UNACKNOWLEDGED_BATCHES + constants.UNHANDLED_BATCHES
+HANDLED_MAX: Final = 1 + constants.UNFINISHED_BATCHES
 """Numbers and ranges of `handled` at most: unfinished batches keep the ranges apart."""
 
-CREDITED: Final = frozenset({TELL, REQUEST})
-"""Kinds whose encoded runs use up the receiver's credit."""
+DEPTHS: Final = {TELL: 0, REQUEST: 0} | {
+    kind: depth for depth, kind in enumerate(NESTED_REQUESTS, 1)
+}
+"""Kinds whose encoded runs use up room at the receiver: the window's credit at depth 0, and from 1
+on the fixed room of that depth. A batch holds runs of one depth only."""
+APART: Final = frozenset({*DEPTHS, REPLY})
+"""Kinds whose messages may travel apart from their batch: beside its array, or in chunks."""
 
 REPLY_OK: Final = 0
 REPLY_FAILED: Final = 1
@@ -75,13 +86,17 @@ _CREDIT: Final = struct.Struct(">BQ")
 
 
 class Packed:
-    """The bodies of a run, still encoded: so long they take as much memory as on the wire."""
+    """The bodies of a run, still encoded: so long they take as much memory as on the wire.
 
-    __slots__ = ("_bulk", "_count", "_encoded", "_in_item")
+    `encoded` is the array of them, or (`alone`) the only one.
+    """
 
-    def __init__(self, encoded: bytes) -> None:
-        self._count = cbor.array_length(encoded)
+    __slots__ = ("_alone", "_bulk", "_count", "_encoded", "_in_item")
+
+    def __init__(self, encoded: bytes, *, alone: bool = False) -> None:
+        self._count = 1 if alone else cbor.array_length(encoded)
         self._encoded = encoded
+        self._alone = alone
         self._bulk: bytes | memoryview | None = None
         self._in_item = False
 
@@ -95,7 +110,10 @@ class Packed:
 
     def decode(self) -> list[Any]:
         """The bodies, as the peer made them. Raises `MalformedFrame`."""
-        bodies: list[Any] = cbor.loads(self._encoded, _PACKED_DEPTH)
+        if self._alone:
+            bodies = [cbor.loads(self._encoded, _PACKED_DEPTH - 1)]
+        else:
+            bodies = cbor.loads(self._encoded, _PACKED_DEPTH)
         if self._bulk is not None:
             where = bodies[0] if self._in_item else bodies
             if type(where) is not list or not where or where[-1] is not None:
@@ -170,6 +188,11 @@ def encode_packed_run(kind: int, subject: str, encoded_bodies: list[bytes]) -> b
 @lru_cache(maxsize=1024)
 def _run_head(kind: int, subject: str) -> bytes:
     return _TRIPLE + cbor.dumps_unchecked(kind) + cbor.dumps_unchecked(subject)
+
+
+def request_kind(depth: int) -> int:
+    """The kind of a request made at this depth, 0 to `constants.DEPTH_MAX`."""
+    return NESTED_REQUESTS[depth - 1] if depth else REQUEST
 
 
 def encode_request(call_id: int, timeout_ms: int, body: object) -> bytes:
@@ -277,6 +300,6 @@ def _set_beside(bulk: bytes | memoryview, runs: list[Any]) -> None:
     if len(runs) != 1 or type(runs[0][2]) is not Packed or len(runs[0][2]) != 1:
         raise MalformedFrame("a bulk frame holds one packed message")
     kind, _, bodies = runs[0]
-    if kind not in {TELL, REQUEST, REPLY}:
+    if kind not in APART and kind != CHUNK:
         raise MalformedFrame("a kind whose bodies do not travel beside the array")
     bodies.set_beside(bulk, in_item=kind != TELL)

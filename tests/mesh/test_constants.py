@@ -4,7 +4,7 @@ Limits that a node sets for itself are held against them here too.
 """
 
 from mesh import constants, limits
-from mesh.delivery.incoming import UNFINISHED_BATCHES
+from mesh.constants import UNFINISHED_BATCHES
 from mesh.wire.cbor import array_head
 from mesh.wire.frames import DATA_HEADER_BYTES
 from mesh.wire.messages import MESSAGES_MAX, encode_head, encode_packed_run
@@ -99,8 +99,22 @@ def test_a_frame_of_small_messages_fits_every_peer():
     """What is sent with a full head and a full budget is within what every peer takes."""
     head = encode_head(1, 0, [0, *[(2, 2)] * UNFINISHED_BATCHES], 0, 1)
     frame = DATA_HEADER_BYTES + len(head) + limits.FRAME_BUDGET_BYTES + 16
-    assert frame <= constants.FRAME_RESERVE_BYTES
-    assert constants.WINDOW_RESERVE_BYTES < constants.WINDOW_MIN_BYTES
+    assert frame <= constants.FRAME_MAX_BYTES
+
+
+def test_the_largest_whole_message_fits_a_frame():
+    """Header, head, run and tags beside it are within what every peer takes."""
+    head = encode_head(1, 0, [0, *[(2, 2)] * UNFINISHED_BATCHES], 0, 1)
+    beside = DATA_HEADER_BYTES + len(head) + 4 * constants.SUBJECT_MAX_BYTES + 2 * 16
+    assert beside + constants.WHOLE_MAX_BYTES <= constants.FRAME_MAX_BYTES
+
+
+def test_a_message_that_goes_whole_leaves_room_for_others():
+    """In the smallest window several fit, chunks can travel beside the array, and depth has room."""
+    assert constants.WINDOW_MIN_BYTES // limits.WINDOW_PARTS >= limits.BULK_BYTES
+    assert limits.CHUNK_BYTES <= constants.WHOLE_MAX_BYTES
+    assert constants.NESTED_WHOLE_BYTES * 4 < constants.NESTED_WINDOW_BYTES
+    assert constants.NESTED_WINDOW_BYTES <= constants.WINDOW_MIN_BYTES
 
 
 def test_a_full_frame_holds_no_more_messages_than_a_peer_takes():

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from mesh import constants
 from mesh.counters import Counters
+from mesh.delivery.batches import Batch
 from mesh.delivery.incoming import Incoming
-from mesh.delivery.outgoing import Batch, Outgoing
+from mesh.delivery.outgoing import Outgoing
 from mesh.limits import FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.wire.cbor import dumps
 from mesh.wire.messages import (
     CANCEL,
-    CREDITED,
+    DEPTHS,
     REPLY,
     REQUEST,
     TELL,
@@ -35,7 +36,7 @@ class Frame(NamedTuple):
     """A batch on its way, with the numbers its sender had when it left."""
 
     plaintext: bytes
-    bulk: bytes | None
+    bulk: bytes | memoryview | None
 
     def body(self) -> Body:
         """As the receiver decodes it."""
@@ -63,7 +64,9 @@ class Direction:
             max_message_bytes=max_message,
             kept_bytes=kept,
         )
-        self.incoming = Incoming(window_bytes=window, counters=self.counters)
+        self.incoming = Incoming(
+            window_bytes=window, large_bytes=max_message, counters=self.counters
+        )
         self.sent: list[tuple[int, str, object]] = []
         self.got: list[tuple[int, str, object]] = []
         self.unfinished: list[int] = []
@@ -157,7 +160,7 @@ class Direction:
         assert not self.outgoing.has_unsent
         assert not self.unfinished
         assert self.incoming.handled == [self.incoming.acknowledged]
-        assert self.outgoing.credit_left == self.window
+        assert self.outgoing.credit.left(0) == self.window
         assert self.counters["dropped.over_credit"] == 0
 
 
@@ -199,4 +202,4 @@ def random_message(random: Random, direction: Direction, largest: int) -> bool:
 
 def is_credited(batch: Body) -> bool:
     """Whether a batch uses up credit."""
-    return any(run[0] in CREDITED for run in batch.runs)
+    return any(run[0] in DEPTHS for run in batch.runs)

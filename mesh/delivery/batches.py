@@ -1,0 +1,69 @@
+"""What a sender keeps of a batch: open runs while messages join, its bytes until acknowledged."""
+
+from mesh.wire.messages import encode_packed_run, encode_run
+
+
+class Batch:
+    """One numbered batch: its encoded runs, and how its delivery stands.
+
+    `bulk`: what travels beside its array. `chunk`: it carries a chunk of a large message.
+    `receipt`: None where nobody is told how it fares.
+    """
+
+    __slots__ = (
+        "attempts",
+        "bulk",
+        "chunk",
+        "cost",
+        "number",
+        "receipt",
+        "run_count",
+        "runs",
+        "sent_at",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        runs: bytes,
+        run_count: int,
+        bulk: bytes | memoryview | None,
+        cost: int,
+        receipt: object,
+        *,
+        chunk: bool = False,
+    ) -> None:
+        self.number = number
+        self.runs = runs
+        self.run_count = run_count
+        self.bulk = bulk
+        self.cost = cost
+        self.receipt = receipt
+        self.chunk = chunk
+        self.sent_at: float | None = None
+        self.attempts = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept until it is acknowledged."""
+        return len(self.runs) + (len(self.bulk) if self.bulk is not None else 0)
+
+
+class OpenRun:
+    """Neighbouring messages of one kind and subject, not yet encoded as a run.
+
+    `raw`: its bodies are byte strings as the application gave them; else they are encoded.
+    """
+
+    __slots__ = ("bodies", "kind", "raw", "subject")
+
+    def __init__(self, kind: int, subject: str, raw: bool) -> None:
+        self.kind = kind
+        self.subject = subject
+        self.raw = raw
+        self.bodies: list[bytes] = []
+
+    def encode(self) -> bytes:
+        """The run as it stands in a batch."""
+        encode = encode_run if self.raw else encode_packed_run
+        return encode(self.kind, self.subject, self.bodies)

@@ -1,0 +1,167 @@
+"""Who waits for room to send to a peer, in lines in which nobody overtakes.
+
+One line for direct messages and requests, one for the requests of each depth inside others, and
+one for replies: what waits for the peer's handlers must not keep back what those handlers wait
+for. Behind a large direct message its subject has a line of its own, and large messages that find
+no place wait apart from small ones.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from mesh import constants
+from mesh.delivery.lanes import class_of
+from mesh.delivery.outgoing import Outgoing
+from mesh.wire import messages
+
+Key = int | str
+"""A depth from 0, REPLIES, a subject, or for large messages that have none `_LARGE` and a class."""
+REPLIES = -1
+_FIRST = 0
+_LARGE = 100
+_LARGE_REPLIES = _LARGE + class_of(messages.REPLY)
+
+
+class Message(NamedTuple):
+    """One message, encoded. `bulk`: a bytes body that travels apart. `call_id`: of a request."""
+
+    kind: int
+    subject: str
+    encoded: bytes
+    raw: bool = False
+    bulk: bytes | None = None
+    call_id: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.encoded) + len(self.bulk or b"")
+
+
+def offer(outgoing: Outgoing, message: Message) -> Any:
+    """Queue a message whole or as a large one: its receipt, or None when it has to wait for room.
+
+    Raises InvalidMessage as `Outgoing.offer` does.
+    """
+    kind, subject, encoded, raw, bulk, call_id = message
+    if message.size > outgoing.whole_bytes(kind):
+        item, body = (b"", encoded) if bulk is None else (encoded, bulk)
+        return outgoing.offer_large(kind, subject, item, body, tag=call_id)
+    if bulk is None:
+        return outgoing.offer(kind, subject, encoded, raw=raw)
+    return outgoing.offer_bulk(kind, subject, encoded, bulk)
+
+
+class Waiter(Protocol):
+    """Who waits with a message; `done`: not any more, and the message is not wanted."""
+
+    def done(self) -> bool:
+        """Whether it has ended, one way or another."""
+
+
+Who = TypeVar("Who", bound=Waiter)
+
+
+class Lines(Generic[Who]):
+    """All who wait for room, and the messages they wait with."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+        self._lines: dict[Key, OrderedDict[Who, Message]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def __contains__(self, who: Who) -> bool:
+        return any(who in line for line in self._lines.values())
+
+    def key_of(self, message: Message) -> Key:
+        """The line in which this message would stand."""
+        kind, subject = message.kind, message.subject
+        if kind == messages.TELL and subject in self._lines:
+            return subject
+        key = messages.DEPTHS.get(kind, REPLIES)
+        return key if key in self._lines else self._apart(message, key)
+
+    def is_held_up(self, key: Key) -> bool:
+        """Whether somebody stands there already."""
+        return key in self._lines
+
+    def enter(self, key: Key, who: Who, message: Message) -> bool:
+        """Stand at the end of a line. Whether nobody stood there before."""
+        line = self._lines.setdefault(key, OrderedDict())
+        line[who] = message
+        return len(line) == 1
+
+    def leave(self, who: Who) -> bool:
+        """Not wait any more. Whether it stood in a line."""
+        for key, line in self._lines.items():
+            if line.pop(who, None) is not None:
+                if not line:
+                    del self._lines[key]
+                return True
+        return False
+
+    def in_order(self) -> list[Key]:
+        """The lines in which somebody stands, in the order in which they go on."""
+        return sorted(self._lines, key=_urgency)
+
+    def take(self, key: Key) -> Iterator[tuple[Who, Message]]:
+        """Those in one line, each taken out; what has turned out to stand elsewhere goes there.
+
+        The line is there until the last was taken and dealt with, so that nobody overtakes it.
+        """
+        line = self._lines.get(key, OrderedDict())
+        while line:
+            who, message = line.popitem(last=False)
+            if who.done():
+                continue
+            apart = self._apart(message, key)
+            if apart != key and not isinstance(key, str) and key < _LARGE:
+                self.enter(apart, who, message)
+            else:
+                yield who, message
+        if self._lines.get(key) is line:
+            del self._lines[key]
+
+    def put_back(self, key: Key, who: Who, message: Message) -> None:
+        """It found no room: it is the next again."""
+        line = self._lines.setdefault(key, OrderedDict())
+        line[who] = message
+        line.move_to_end(who, last=False)
+
+    @property
+    def reply_bytes(self) -> int:
+        """What the replies take that wait."""
+        lines = [self._lines.get(key) for key in (REPLIES, _LARGE_REPLIES)]
+        return sum(message.size for line in lines if line for message in line.values())
+
+    def clear(self) -> list[Who]:
+        """Nobody waits any more: those who did."""
+        waiters = [who for line in self._lines.values() for who in line]
+        self._lines.clear()
+        return waiters
+
+    def _apart(self, message: Message, key: Key) -> Key:
+        """The line beside `key` for what a large message holds up, or a large one without place."""
+        kind, subject, lanes = message.kind, message.subject, self._outgoing.lanes
+        if message.size > self._outgoing.whole_bytes(kind):
+            held_up = not lanes.has_place(kind)
+        else:
+            held_up = kind == messages.TELL and (subject in self._lines or lanes.holds(subject))
+        if not held_up:
+            return key
+        return subject if kind == messages.TELL else _LARGE + class_of(kind)
+
+
+def _urgency(key: Key) -> int:
+    """Replies, those whom large messages hold up, and requests from the deepest."""
+    if isinstance(key, str):
+        return 1
+    if key >= _LARGE:
+        return 2
+    return 0 if key == REPLIES else 3 + constants.DEPTH_MAX - key
