@@ -110,7 +110,7 @@ def test_the_largest_whole_message_fits_a_frame():
 
 
 def test_a_message_that_goes_whole_leaves_room_for_others():
-    """In the smallest window several fit, chunks can travel beside the array, and depth has room."""
+    """In the smallest window several fit, chunks can travel apart, and each depth has room."""
     assert constants.WINDOW_MIN_BYTES // limits.WINDOW_PARTS >= limits.BULK_BYTES
     assert limits.CHUNK_BYTES <= constants.WHOLE_MAX_BYTES
     assert constants.NESTED_WHOLE_BYTES * 4 < constants.NESTED_WINDOW_BYTES
