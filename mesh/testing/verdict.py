@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mesh.testing.application import SERVICES
 from mesh.testing.clock import Violation
-from mesh.testing.office import Call
+from mesh.testing.office import Call, Office
 from mesh.testing.pairs import Pair
 from mesh.testing.process import Process
 from mesh.testing.rest import Rest
@@ -19,6 +19,14 @@ MEET_WITHIN_SECONDS = 60.0
 # A resend may have doubled to 10 s; a handler takes 3 s, and a few may stand in line.
 FINISH_WITHIN_SECONDS = 90.0
 ANSWER_WITHIN_SECONDS = 3.0
+# A dozen round trips and the pauses of a few lost frames, for requests of which a few are handled
+# side by side.
+CALL_BACK_WITHIN_SECONDS = 30.0
+_REQUESTS_A_WINDOW = 5
+# What a request takes of the budget beside its body; less is no room for another one.
+_REQUEST_BYTES = 130
+# A handler waits half as long as is waited for it, and the innermost longer than we.
+_PATIENCE_SECONDS = 32 * CALL_BACK_WITHIN_SECONDS
 
 
 class Verdict:
@@ -34,6 +42,7 @@ class Verdict:
         self._meet()
         self._finish()
         self._speak()
+        self._call_back()
         Rest(self._world, self._pairs).judge()
 
     def _meet(self) -> None:
@@ -83,11 +92,42 @@ class Verdict:
         if not answered or not world.pass_time(ANSWER_WITHIN_SECONDS, until=self._finished):
             raise Violation("who has met is heard", f"{world.ledger.unfinished()[:3]}")
 
+    def _call_back(self) -> None:
+        """Both sides are full of requests whose handlers call back, and those call back again."""
+        world = self._world
+        calls: list[Call] = []
+        for pair in self._pairs[:1]:
+            for process, peer in (pair.both, pair.both[::-1]):
+                process.do(partial(self._ask_back, process, peer, calls))
+        answered = world.pass_time(
+            CALL_BACK_WITHIN_SECONDS,
+            until=lambda: all(call.ended == "answered" for call in calls),
+        )
+        if not answered or not world.pass_time(FINISH_WITHIN_SECONDS, until=self._finished):
+            missed = sum(call.ended != "answered" for call in calls)
+            raise Violation("calls inside calls are answered", f"{missed} of {len(calls)} are not")
+
+    def _ask_back(self, process: Process, peer: Process, calls: list[Call]) -> None:
+        """Fill the window to the last few bytes in requests that travel whole, and ask for more."""
+        office = self._office(process, peer)
+        size = self._world.plan.window // _REQUESTS_A_WINDOW
+        for last in (False,) * (_REQUESTS_A_WINDOW - 1) + (True, False):
+            office.turn_is_over()
+            if last:
+                size = office.delivery.outgoing.credit.left(0) - _REQUEST_BYTES
+            call = office.call("ask back", _PATIENCE_SECONDS, max(10, size), lambda _call: None)
+            if call is not None:
+                calls.append(call)
+
     def _say(self, process: Process, peer: Process, calls: list[Call]) -> None:
-        office = self._world.program(process).offices.get(peer.id)
-        if office is None:
-            raise Violation("who has met is heard", f"{process} has no delivery with {peer}")
+        office = self._office(process, peer)
         office.tell("log", 10)
         call = office.call(SERVICES[0], ANSWER_WITHIN_SECONDS * 2, 10, lambda _call: None)
         if call is not None:
             calls.append(call)
+
+    def _office(self, process: Process, peer: Process) -> Office:
+        office = self._world.program(process).offices.get(peer.id)
+        if office is None:
+            raise Violation("who has met is heard", f"{process} has no delivery with {peer}")
+        return office

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mesh.delivery.assembly import Assembly
+from mesh.delivery.credit import Credit
 from mesh.delivery.incoming import Incoming
+from mesh.delivery.lanes import Lanes
 from mesh.delivery.outgoing import Outgoing
 from mesh.engine import handshaking
 from mesh.engine.association import Association
@@ -34,6 +37,9 @@ _on_opened = Session.on_opened
 _answer = Sending.answer
 _fail_all = Outgoing.fail_all
 _verify = Association.verify
+_add = Assembly.add
+_is_ready = Lanes._is_ready
+_left = Credit.left
 
 
 def _accept_again(self: Any, body: Any, now: float) -> list[Any]:
@@ -178,6 +184,41 @@ def _begin_at_once(_self: Any, _session: Session) -> float:
     return 0.0
 
 
+def _newest_first(self: Any, lane: int, chunk: bytes) -> Any:
+    """Chunks are put together the wrong way round."""
+    arriving = self._arriving.get(lane)
+    if arriving is not None:
+        before = arriving.content.getvalue()
+        arriving.content.seek(0)
+        announced = _add(self, lane, chunk)
+        arriving.content.write(before)
+        whole = len(before) + len(chunk) == arriving.announced.length
+        return arriving.announced if whole else announced
+    return _add(self, lane, chunk)
+
+
+def _chunks_at_once(self: Any, lane: Any) -> bool:
+    """Chunks do not wait until they are granted room."""
+    lane.granted = True
+    return _is_ready(self, lane)
+
+
+def _keep_grants(self: Any) -> None:
+    """The peer is not told for which of its large messages there is room."""
+    delivery = self._association.delivery
+    if delivery is not None:
+        delivery.incoming.assembly.grants_due.clear()
+
+
+def _room_of_the_window(self: Any, _depth: int) -> int:
+    """Requests inside requests wait for the room that those hold."""
+    return _left(self, 0)
+
+
+def _nothing(_self: Any, _number: int) -> None:
+    """Room that was granted does not return."""
+
+
 def _handled_when_received(self: Any) -> list[Any]:
     """What has arrived counts as handled."""
     return [self.next - 1]
@@ -209,6 +250,13 @@ MUTANTS: dict[str, tuple[Patch, ...]] = {
     "starved sender never probes": ((Sending, "_probe_for_room", _never_probe),),
     "superseded on message 3 alone": ((Handshaking, "_welcome", _supersede_early),),
     "unknown outcome called not delivered": ((Outgoing, "fail_all", _surely),),
+    "chunks put together backwards": ((Assembly, "add", _newest_first),),
+    "chunks sent before they are granted room": ((Lanes, "_is_ready", _chunks_at_once),),
+    "a large message is overtaken": ((Lanes, "holds", lambda _self, _subject: False),),
+    "grants are not sent": ((Sending, "send_grants", _keep_grants),),
+    "room of a handled message not returned": ((Assembly, "finished", _nothing),),
+    "room of an abandoned message not returned": ((Assembly, "abandon", _nothing),),
+    "calls inside calls share the window": ((Credit, "left", _room_of_the_window),),
     "sessions never expire": ((SessionsOfPeer, "expire", _forget_nothing),),
     "a renewal begins again at once": ((Renewal, "_patience", _begin_at_once),),
     "message 3 proves its own way": ((Handshaking, "_welcome", _come_by),),
