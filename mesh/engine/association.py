@@ -232,6 +232,7 @@ class Association:
         self.adopt(session)
         self.sessions.on_confirmed(now)
         self.directory.finish_handshake(session)
+        context.agenda.at(now, self)
         if resume is not None and self.delivery is not None:
             self._deliver(self.delivery.outgoing.acknowledge(resume.next - 1))
             self.delivery.outgoing.send_all_again()

@@ -1,4 +1,4 @@
-"""What an engine tells of its peers, in order: met, silent, heard again, without a way, with one."""
+"""What an engine tells of its peers, in order: met, silent, heard again, cut off, found again."""
 
 import pytest
 
@@ -63,3 +63,14 @@ def test_another_run_of_the_peer_is_met_before_its_ways_are_told(met, frozen):
     kinds = (events.PeerConnected, events.RouteFound)
     assert told(met.alice, *kinds)[-2:] == ["PeerConnected", "RouteFound"]
     assert met.to_bob.routes.best is not None
+
+
+def test_the_side_that_was_dialled_looks_after_its_peer_from_the_first_moment(pair, monkeypatch):
+    """Its silence is noticed in its time, whatever other deadline there is."""
+    monkeypatch.setattr("mesh.constants.PING_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr("mesh.constants.UNRESPONSIVE_AFTER_SECONDS", 1.0)
+    met = pair().meet()
+    met.world.tamper = lambda *_: []
+    met.world.run(1.1)
+    for node in (met.alice, met.bob):
+        assert [event.presence for event in node.saw(events.PresenceChanged)] == ["unresponsive"]
