@@ -232,7 +232,6 @@ class Association:
         self.adopt(session)
         self.sessions.on_confirmed(now)
         self.directory.finish_handshake(session)
-        context.agenda.at(now, self)
         if resume is not None and self.delivery is not None:
             self._deliver(self.delivery.outgoing.acknowledge(resume.next - 1))
             self.delivery.outgoing.send_all_again()
@@ -281,6 +280,7 @@ class Association:
         # A node that closes has said goodbye on this very session, though it was not confirmed yet.
         self.closing = self.context.closing
         self.context.events.append(events.PeerConnected(self.peer_id, delivery))
+        self.context.agenda.at(self.context.now.elapsed + constants.PING_AFTER_SECONDS, self)
 
     def _supersede(self, instance: bytes) -> None:
         """Drop the sessions of the peer's other instances, and tell them wherever they may be."""
