@@ -41,10 +41,12 @@ if TYPE_CHECKING:
         PeerRestarted,
         PeerUnreachable,
         UnknownPeer,
+        WaitTimeout,
         WrongPeer,
     )
     from mesh.model import Peer
     from mesh.node import Node
+    from mesh.runtime.presence import Presence, PresenceChange
     from mesh.runtime.receipts import Receipt
     from mesh.trust.policy import TrustEntry
 
@@ -52,6 +54,8 @@ _HOMES = {
     "Node": "mesh.node",
     "NodeId": "handshake.identity",
     "Peer": "mesh.model",
+    "Presence": "mesh.runtime.presence",
+    "PresenceChange": "mesh.runtime.presence",
     "Receipt": "mesh.runtime.receipts",
     "TrustEntry": "mesh.trust.policy",
 }
@@ -76,9 +80,12 @@ __all__ = [
     "Peer",
     "PeerRestarted",
     "PeerUnreachable",
+    "Presence",
+    "PresenceChange",
     "Receipt",
     "TrustEntry",
     "UnknownPeer",
+    "WaitTimeout",
     "WrongPeer",
 ]
 

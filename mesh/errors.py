@@ -17,6 +17,7 @@
     │   └── PeerRestarted               peer     the instance it was sent to is gone
     ├── CallFailed                      peer     the handler raised
     ├── CallTimeout (TimeoutError)      peer     no reply in time
+    ├── WaitTimeout (TimeoutError)      peer     what was waited for did not come in time
     ├── NoHandler                       peer     nobody there serves that subject
     └── MalformedFrame                  peer     bytes that are not what this wire says
 
@@ -135,6 +136,12 @@ class CallFailed(MeshError):
 
 class CallTimeout(MeshError, TimeoutError):
     """No reply came within the call's timeout; the handler was told to stop."""
+
+    fault = "peer"
+
+
+class WaitTimeout(MeshError, TimeoutError):
+    """The peer did not come to what was waited for, in time."""
 
     fault = "peer"
 

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -24,9 +25,11 @@ from mesh.model import Peer
 from mesh.runtime.handlers import Handlers, check_failure_listener, check_subject
 from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.postbox import BYTES_LIKE
+from mesh.runtime.presence import Presence, PresenceChange
 from mesh.runtime.receipts import Receipt
 from mesh.runtime.running import Running
 from mesh.runtime.trustees import Trust
+from mesh.runtime.watches import presences_of
 from mesh.trust.policy import Policy
 from mesh.wire.cbor import dumps
 
@@ -279,6 +282,31 @@ class Node:
         if timeout is None:
             timeout = self._configuration.connect_timeout_seconds
         return await self._live.wait_for(self._find(peer), timeout)
+
+    def presence(self, peer: AnyPeer) -> Presence:
+        """What is known of a peer at this moment. Raises UnknownPeer, NodeClosed."""
+        return self._live.presence.of(self._find(peer))
+
+    async def wait_for_presence(
+        self, peer: AnyPeer, *presences: Presence | str, timeout: float | None = None
+    ) -> Presence:
+        """Wait until the peer is one of these: "lost", "closed", ... Gives the one that it is.
+
+        `timeout`: seconds; None: as long as the node runs. Raises WaitTimeout after that,
+        NotTrusted when the peer is denied or forgotten meanwhile, UnknownPeer,
+        InvalidConfiguration for a text that is no presence, NodeClosed.
+        """
+        wanted = presences_of(presences)
+        return await self._live.presence.wait_for(self._find(peer), wanted, timeout)
+
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[PresenceChange]]:
+        """`async with node.watch() as changes: async for change in changes:` what peers become.
+
+        First what is known now of everybody that was met, then every change; of each peer the
+        latest, where more has happened than was taken. It ends when the node closes, or the block.
+        Raises NodeClosed.
+        """
+        return self._live.presence.watch()
 
     async def ping(self, peer: AnyPeer, *, timeout: float = 5.0) -> float:
         """Seconds of one sealed round trip, within `timeout` seconds.

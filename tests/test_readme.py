@@ -52,7 +52,7 @@ def test_the_page_of_a_node_names_its_whole_interface() -> None:
     """Every public method of `Node` and `node.trust`, every public error, and nothing made up."""
     page = NODE.read_text()
     members = {name for kind in (Node, Trust) for name in vars(kind) if name[0] != "_"}
-    inner = {"running", "run_until_signal", "watch", "in_memory"}
+    inner = {"running", "run_until_signal", "in_memory"}
     assert {name for name in members - inner if f"`{name}" not in page} == set()
     errors = {name for name in mesh.__all__ if issubclass(getattr(mesh, name), Exception)}
     table = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))

@@ -13,6 +13,7 @@ from mesh.errors import (
     NodeClosed,
     NotTrusted,
     PeerUnreachable,
+    WaitTimeout,
 )
 
 
@@ -46,6 +47,7 @@ _CODES: tuple[tuple[type[MeshError], Exit], ...] = (
     (Denied, Exit.DENIED),
     (NotTrusted, Exit.NOT_TRUSTED),
     (CallTimeout, Exit.TIMEOUT),
+    (WaitTimeout, Exit.TIMEOUT),
     (PeerUnreachable, Exit.UNREACHABLE),
     (NodeClosed, Exit.UNREACHABLE),
 )

@@ -14,7 +14,7 @@ from mesh import constants
 from mesh.delivery.delivery import Delivery
 from mesh.engine import control_runs, events, large_messages
 from mesh.engine.context import Context
-from mesh.engine.liveness import Liveness
+from mesh.engine.liveness import CONNECTED, Liveness
 from mesh.engine.renewal import Renewal
 from mesh.engine.resume import Memory, Resume
 from mesh.engine.routes import RoutesOfPeer
@@ -51,7 +51,7 @@ class Association:
         self.peer_id = peer_id
         self.context = context
         self.sessions = SessionsOfPeer()
-        self.routes = RoutesOfPeer()
+        self.routes = RoutesOfPeer(self._on_way)
         self.sending = Sending(self)
         self.renewal = Renewal(self)
         self.liveness = Liveness(context.now.elapsed)
@@ -92,6 +92,8 @@ class Association:
         body = messages.decode_body(*opened)
         now = self.context.now.elapsed
         self.liveness.on_received(now)
+        if self.liveness.presence is not CONNECTED:
+            self._tell_presence(now)
         if session.awaits_welcome:
             control_runs.on_first_answer(self, session, body)
             self.context.agenda.at(now, self)
@@ -273,6 +275,7 @@ class Association:
         # A node that closes has said goodbye on this very session, though it was not confirmed yet.
         self.closing = self.context.closing
         self.context.events.append(events.PeerConnected(self.peer_id, delivery))
+        self.context.agenda.at(self.context.now.elapsed + constants.PING_AFTER_SECONDS, self)
 
     def _supersede(self, instance: bytes) -> None:
         """Drop the sessions of the peer's other instances, and tell them wherever they may be."""
@@ -406,12 +409,8 @@ class Association:
 
     def lose(self, route: Route) -> None:
         """The connection is gone."""
-        known = route in self.routes
         self._last_route = None
-        changed = self.routes.remove(route)
-        if known and self.routes.best is None:
-            self.context.events.append(events.RouteWanted(self.peer_id))
-        elif changed:
+        if self.routes.remove(route) and self.routes.best is not None:
             self.sending.send_all_again()
 
     def give_up(self, route: Route) -> None:
@@ -419,6 +418,10 @@ class Association:
         if self.routes.remove(route):
             self._last_route = None
             self.sending.send_all_again()
+
+    def _on_way(self, found: bool) -> None:
+        kind = events.RouteFound if found else events.RouteWanted
+        self.context.events.append(kind(self.peer_id))
 
     # -- time
 
@@ -446,13 +449,14 @@ class Association:
         liveness, session = self.liveness, self.sessions.current
         if session is not None and liveness.ping_due(now):
             self.sending.control(session, messages.PING, liveness.ping(now))
-        if self.delivery is None:
-            return
-        presence = liveness.presence_change(now)
+        self._tell_presence(now)
+        if self.delivery is not None and liveness.forgotten(now):
+            self.forget()
+
+    def _tell_presence(self, now: float) -> None:
+        presence = self.liveness.presence_change(now) if self.delivery is not None else None
         if presence is not None:
             self.context.events.append(events.PresenceChanged(self.peer_id, presence))
-        if liveness.forgotten(now):
-            self.forget()
 
     def _advance_handshake(self, now: float) -> None:
         """Begin an XX exchange when there is a way to the peer but no session that answers."""

@@ -57,7 +57,10 @@ class RoomAvailable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
-    """A session with this peer can be sent on; `delivery` is where messages go."""
+    """A session with this peer can be sent on; `delivery` is where messages go.
+
+    Of one that has restarted: which ways led to it before is nothing to go by.
+    """
 
     peer_id: NodeId
     delivery: Delivery
@@ -141,6 +144,13 @@ class Superseded:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteFound:
+    """There is a way to the peer, where there was none."""
+
+    peer_id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class RouteWanted:
     """The peer cannot be reached by any route that lives: dial it again if possible."""
 
@@ -162,5 +172,6 @@ Event = (
     | PongReceived
     | PeerClosed
     | Superseded
+    | RouteFound
     | RouteWanted
 )

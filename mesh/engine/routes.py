@@ -6,7 +6,7 @@ could make itself the path. So a path counts only after a challenge on it was an
 exchange was made on it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mesh import constants
 from mesh.limits import ROUTES_PER_PEER
@@ -24,10 +24,14 @@ class _Challenge:
 
 
 class RoutesOfPeer:
-    """Verified routes, and the challenges under way on others."""
+    """Verified routes, and the challenges under way on others.
 
-    def __init__(self) -> None:
+    `tell`: called with True when there is a way to the peer at last, with False when none is left.
+    """
+
+    def __init__(self, tell: Callable[[bool], None]) -> None:
         self.best: Route | None = None
+        self._tell = tell
         self._verified: dict[Route, None] = {}
         self._challenges: dict[Route, _Challenge] = {}
 
@@ -77,7 +81,7 @@ class RoutesOfPeer:
         return self._choose()
 
     def clear(self) -> None:
-        """All of them led to an instance of the peer that is gone."""
+        """All of them led to an instance of the peer that is gone; nobody is told of that."""
         self._challenges.clear()
         self._verified.clear()
         self.best = None
@@ -87,4 +91,6 @@ class RoutesOfPeer:
         routes = list(self._verified)
         dialled = [route for route in routes if route.dialled]
         self.best = dialled[-1] if dialled else routes[-1] if routes else None
+        if (self.best is None) is not (before is None):
+            self._tell(self.best is not None)
         return self.best != before

@@ -290,9 +290,11 @@ class Transport:
         touched, self._touched = self._touched, set()
         return [port for port in touched if port.has_input()]
 
-    def dial(self, endpoint: str) -> Route:
+    def dial(self, endpoint: str, pace: float = 1.0) -> Route:
         """Open a connection to `endpoint` ("tcp://host:port", "ipc://path").
 
+        `pace`: so many times as long are the pauses between attempts. libzmq's own are the same
+        in every process: whoever lost one peer in one moment would try it in step for ever.
         Returns at once: a `Connected` notice says when it stands; frames sent before wait.
         Raises InvalidConfiguration when the text cannot be an endpoint, PeerUnreachable when
         this process has no descriptor or socket left, NodeClosed.
@@ -301,7 +303,7 @@ class Transport:
         self._dialled += 1
         route = Route(dialled=self._dialled)
         try:
-            link = self._link(route, endpoint, address)
+            link = self._link(route, endpoint, address, pace)
         except zmq.ZMQError as error:
             raise endpoints.unusable("dial", endpoint, error.errno or 0) from None
         self._links[route.dialled] = link
@@ -391,11 +393,13 @@ class Transport:
         if context is not None:
             context.term()
 
-    def _link(self, route: Route, endpoint: str, address: str) -> _Link:
+    def _link(self, route: Route, endpoint: str, address: str, pace: float) -> _Link:
         dealer = self._socket(zmq.DEALER, DEALER_OPTIONS)
         monitor: zmq.Socket[bytes] | None = None
         try:
             dealer.setsockopt(zmq.IPV6, "[" in endpoint)
+            for pause in (zmq.RECONNECT_IVL, zmq.RECONNECT_IVL_MAX):
+                dealer.setsockopt(pause, round(int(dealer.getsockopt(pause)) * pace))
             monitor = dealer.get_monitor_socket(sum(_CHANGES))
             monitor.setsockopt(zmq.LINGER, 0)
             frames = _DealerPort(dealer, self._count_dropped, Origin(route, address))

@@ -157,7 +157,7 @@ class Control:
             "id": str(peer_id),
             "name": peer.name,
             "roles": list(peer.roles),
-            "presence": running.presence_of(peer_id),
+            "presence": running.presence.of(peer_id).value,
             "endpoints": running.dialer.endpoints_of(peer_id),
             "generation": None,
             "suite": None,

@@ -28,8 +28,10 @@ logger = logging.getLogger("noisemesh")
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 _STOOD_SECONDS = 1.0
-# A connection that said goodbye is hung up, with what waits in it, once that must have left.
+# A connection that said goodbye is hung up, with what waits in it, once that must have left. Who
+# said it to everybody at once is not dialled by everybody at once.
 _GOODBYE_SECONDS = 1.0
+_GOODBYE_SPREAD_SECONDS = 0.5
 # Somebody who refused us may change his mind, but is not asked all the time.
 _REFUSED_PAUSE_SECONDS = 15.0
 _REFUSALS = frozenset({Reason.NOT_TRUSTED, Reason.REVOKED})
@@ -186,7 +188,7 @@ class Dialer:
         if self._loop.time() - stood_since > _STOOD_SECONDS:
             wish.pause = _FIRST_PAUSE_SECONDS
         self._hang_up(wish)
-        self._dial_after(wish, wish.pause * (0.5 + self._jitter.random()))
+        self._dial_after(wish, wish.pause * self._spread())
         wish.pause = min(wish.pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def on_authenticated(self, event: events.RouteAuthenticated) -> None:
@@ -213,7 +215,12 @@ class Dialer:
             wish.trouble = f"{closed}: {event.reason.value}"
             wish.proved, wish.leaving = False, True
             # Our own goodbye is still on its way.
-            self._later(wish, _GOODBYE_SECONDS, partial(self._leave, wish, pause))
+            after = pause + _GOODBYE_SPREAD_SECONDS * self._jitter.random()
+            self._later(wish, _GOODBYE_SECONDS, partial(self._leave, wish, after))
+
+    def _spread(self) -> float:
+        """What a pause is multiplied with, so that no two nodes keep step: 0.5 to 1.5."""
+        return 0.5 + self._jitter.random()
 
     def _leave(self, wish: _Wish, pause: float) -> None:
         self._hang_up(wish)
@@ -300,5 +307,5 @@ class Dialer:
             self._dial_after(wish, _LONGEST_PAUSE_SECONDS)
 
     def _open(self, wish: _Wish) -> None:
-        wish.route = self._transport.dial(wish.endpoint)
+        wish.route = self._transport.dial(wish.endpoint, self._spread())
         self._by_route[wish.route] = wish

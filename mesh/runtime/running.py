@@ -14,7 +14,6 @@ from mesh.constants import FRAME_MAX_BYTES, INSTANCE_BYTES
 from mesh.counters import Counters
 from mesh.engine import events
 from mesh.engine.engine import Engine
-from mesh.engine.liveness import CONNECTED, UNRESPONSIVE
 from mesh.engine.settings import Settings
 from mesh.errors import NodeClosed, PeerUnreachable
 from mesh.home.configuration import Configuration
@@ -32,6 +31,7 @@ from mesh.runtime.receipts import Receipt
 from mesh.runtime.threads import Threads
 from mesh.runtime.told import Told
 from mesh.runtime.trustees import Trust
+from mesh.runtime.watches import Presences
 from mesh.trust.policy import Decision, Policy
 
 logger = logging.getLogger("noisemesh")
@@ -56,7 +56,6 @@ class Running:
         self.configuration = configuration
         self.counters = counters
         self.strangers: OrderedDict[NodeId, events.StrangerRefused] = OrderedDict()
-        self.presence: dict[NodeId, str] = {}
         # Peers we trust that do not trust us, and what they said.
         self.refusals: dict[NodeId, str] = {}
         self.endpoints: list[str] = []
@@ -74,6 +73,9 @@ class Running:
             counters,
             self._threads,
             max_concurrent_calls=configuration.max_concurrent_calls,
+        )
+        self.presence = Presences(
+            is_allowed=self._is_allowed, has_way=self.has_way, peer_of=self.dispatch.peer
         )
         self.engine = _engine(configuration, identity, policy, counters)
         self.pump = Pump(self.engine, system.now, self._on_event)
@@ -113,6 +115,7 @@ class Running:
 
     def _on_event(self, event: events.Event) -> None:
         self.dispatch.on_event(event)
+        self.presence.on_event(event)
         reaction = self._reactions.get(type(event))
         if reaction is not None:
             reaction(event)
@@ -126,7 +129,6 @@ class Running:
         self.dialer.on_failed(event)
 
     def _on_presence(self, event: events.PresenceChanged) -> None:
-        self._note_presence(event.peer_id, event.presence)
         logger.info("%s is %s", self.dispatch.peer(event.peer_id), event.presence)
 
     def _on_cut_off(self, event: events.RouteWanted) -> None:
@@ -144,7 +146,6 @@ class Running:
 
     def _on_connected(self, event: events.PeerConnected) -> None:
         peer = self.dispatch.mailboxes[event.peer_id].peer
-        self._note_presence(event.peer_id, CONNECTED)
         self.strangers.pop(event.peer_id, None)
         self.refusals.pop(event.peer_id, None)
         self._told.forget(event.peer_id)
@@ -174,7 +175,6 @@ class Running:
             logger.log(level, "refused %s: %s; %s", event.address, reason, explained)
 
     def _on_closed(self, event: events.PeerClosed) -> None:
-        self._note_presence(event.peer_id, "closed")
         peer, refused = self.dispatch.peer(event.peer_id), event.reason in _REFUSALS
         if event.by_us:
             logger.info("%s: closed here: %s", peer, event.reason.value)
@@ -188,13 +188,6 @@ class Running:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def _note_presence(self, peer_id: NodeId, presence: str) -> None:
-        """Only of peers that are trusted: there is no end of those that once were."""
-        if self._is_allowed(peer_id):
-            self.presence[peer_id] = presence
-        else:
-            self.presence.pop(peer_id, None)
-
     def _on_trust_changed(self) -> None:
         for peer_id in list(self.strangers):
             if self._policy.decide(peer_id) is not Decision.UNKNOWN:
@@ -205,9 +198,9 @@ class Running:
         self.engine.trust_changed(self.pump.clock())
         self.dispatch.refresh_names()
         self.pump.run()
-        for told in (self.presence, self.refusals):
-            for peer_id in [peer_id for peer_id in told if not self._is_allowed(peer_id)]:
-                del told[peer_id]
+        self.presence.trust_changed()
+        for peer_id in [peer_id for peer_id in self.refusals if not self._is_allowed(peer_id)]:
+            del self.refusals[peer_id]
 
     def _is_allowed(self, peer_id: NodeId) -> bool:
         return self._policy.decide(peer_id) is Decision.ALLOWED
@@ -219,17 +212,6 @@ class Running:
         return f"to trust it: {self.control.trust_command(peer_id)}"
 
     # -- questions
-
-    def presence_of(self, peer_id: NodeId) -> str:
-        """What is known of a peer at this moment.
-
-        "connected", "no connection" (there is a session, but no way to the peer), "unresponsive"
-        (silent for 10 s), "lost" (for 30 s), "closed" or "not seen".
-        """
-        told = self.presence.get(peer_id, "not seen")
-        if told in (CONNECTED, UNRESPONSIVE) and not self.has_way(peer_id):
-            return "no connection"
-        return told
 
     def has_way(self, peer_id: NodeId) -> bool:
         """Whether there is a connection to this peer that has proved to lead there."""
@@ -316,6 +298,7 @@ class Running:
         """Nobody arrives and nothing is dialled or pinged any more."""
         self._closing = True
         self.dialer.end()
+        self.presence.end()
         waiting: list[asyncio.Future[Any]] = [*self._pongs.values()]
         for arrivals in self._arrivals.values():
             waiting.extend(arrivals)

@@ -58,6 +58,7 @@ def test_every_error_keeps_its_text(error: type[MeshError]) -> None:
     ("error", "builtin"),
     [
         (mesh.errors.CallTimeout, TimeoutError),
+        (mesh.errors.WaitTimeout, TimeoutError),
         (mesh.errors.InvalidConfiguration, ValueError),
         (mesh.errors.InvalidMessage, ValueError),
         (mesh.errors.MalformedFrame, ValueError),

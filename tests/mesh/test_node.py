@@ -135,13 +135,15 @@ async def test_a_block_starts_and_closes(make_node):
         lambda: node.call(ZOE, "echo"),
         lambda: node.connect("tcp://127.0.0.1:1"),
         lambda: node.wait_for(ZOE),
+        lambda: node.wait_for_presence(ZOE, "lost"),
         lambda: node.ping(ZOE),
         lambda: node.peer(ZOE),
     ):
         with pytest.raises(NodeClosed):
             await attempt()
-    with pytest.raises(NodeClosed):
-        node.post(ZOE, "log", b"x")
+    for at_once in (lambda: node.post(ZOE, "log", b"x"), lambda: node.presence(ZOE), node.watch):
+        with pytest.raises(NodeClosed):
+            at_once()
     await node.close()
 
 
@@ -315,6 +317,26 @@ async def test_a_peer_that_is_not_there_is_an_error(alice, name):
 async def test_a_ping_says_how_long_it_took(alice, joined):
     """Seconds of a sealed round trip."""
     assert 0 < await alice.ping(joined) < 20
+
+
+async def test_presence_is_asked_for_awaited_and_watched(alice, bob):
+    """Of a peer by any of its names; an unknown name, and a text that is none, are errors."""
+    async with alice.watch() as changes:
+        peer = await join(alice, bob)
+        for name in (peer, bob.id, str(bob.id), "bob"):
+            assert alice.presence(name) is mesh.Presence.CONNECTED
+            assert await alice.wait_for_presence(name, "lost", "connected") == "connected"
+        told = await anext(changes)
+    assert told == mesh.PresenceChange(peer, mesh.Presence.CONNECTED, "a session has begun")
+    assert alice.presence(ZOE) == "not seen"
+    with pytest.raises(UnknownPeer):
+        alice.presence("nobody")
+    with pytest.raises(UnknownPeer):
+        await alice.wait_for_presence("nobody", "lost")
+    with pytest.raises(InvalidConfiguration, match="'away'"):
+        await alice.wait_for_presence("bob", "away")
+    with pytest.raises(mesh.WaitTimeout):
+        await alice.wait_for_presence(ZOE, "connected", timeout=0)
 
 
 # -- messages

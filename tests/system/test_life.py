@@ -185,7 +185,7 @@ async def test_a_busy_node_says_goodbye_all_the_same(start_node, alice):
     await alice.send("bob", "log", 1)
     await entered.wait()
     await bob.close()
-    assert alice.running.presence[bob.id] == "closed"
+    assert alice.presence(bob.id) == "closed"
     assert alice.peers == []
 
 

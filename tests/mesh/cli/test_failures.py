@@ -22,6 +22,7 @@ class TestCodes:
             (errors.NotTrusted("x"), 4),
             (errors.WrongPeer("x"), 4),
             (errors.CallTimeout("x"), 5),
+            (errors.WaitTimeout("x"), 5),
             (errors.Denied("x"), 6),
             (errors.DeliveryFailed("x"), 1),
             (errors.PeerRestarted("x"), 1),

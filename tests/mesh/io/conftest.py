@@ -42,9 +42,9 @@ class Side:
         """Listen; return the real endpoint."""
         return self.transport.bind(endpoint)
 
-    def dial(self, endpoint: str) -> Route:
+    def dial(self, endpoint: str, pace: float = 1.0) -> Route:
         """Open a connection."""
-        return self.transport.dial(endpoint)
+        return self.transport.dial(endpoint, pace)
 
     def send(self, route: Route, frame: bytes | bytearray | memoryview) -> bool:
         """Hand a frame over."""

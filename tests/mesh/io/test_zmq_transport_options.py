@@ -240,6 +240,18 @@ def test_attempts_become_rarer(option, short, make_side, nobody, kept):
     assert max(pauses) <= 128
 
 
+@pytest.mark.parametrize("pace", [0.5, 1.0, 1.5])
+def test_every_connection_has_its_own_pace(short, make_side, nobody, pace):
+    """With RECONNECT_IVL_MAX libzmq adds nothing at random: the pauses are what they are told."""
+    short(DEALER_OPTIONS, zmq.RECONNECT_IVL, 20)
+    short(DEALER_OPTIONS, zmq.RECONNECT_IVL_MAX, 80)
+    side = make_side()
+    side.dial(nobody, pace)
+    assert side.until(lambda: len(side.notices) == 4)
+    pauses = [notice.after_ms for notice in side.notices]
+    assert pauses == [pace * pause for pause in (20, 40, 80, 80)]
+
+
 @pytest.mark.parametrize("immediate", [0, 1])
 def test_frames_wait_for_the_connection(short, make_side, nobody, immediate):
     """With IMMEDIATE=1 a frame is refused until the connection stands."""

@@ -224,7 +224,7 @@ class TestStatus:
         endpoint = bob.endpoints[0]
         bob.running.pump.stop()
         bob.running.transport.close()
-        await until(lambda: alice.running.presence_of(bob.id) == "no connection")
+        await until(lambda: alice.running.presence.of(bob.id) == "no connection")
         status = await asker(alice)("peers")
         (peer,) = status["peers"]
         assert (peer["name"], peer["presence"]) == ("bob", "no connection")

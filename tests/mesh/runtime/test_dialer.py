@@ -37,9 +37,11 @@ class Notes:
         self.runs = 0
         self.failing = None
         self.routes = 0
+        self.paces = []
 
-    def dial(self, endpoint):
+    def dial(self, endpoint, pace):
         endpoints.check_dial(endpoint)
+        self.paces.append(pace)
         if self.failing is not None:
             raise self.failing
         self.routes += 1
@@ -63,11 +65,11 @@ class Notes:
 
 
 class Stage:
-    """A dialer among its notes."""
+    """A dialer among its notes. `seed`: of its jitter."""
 
-    def __init__(self):
+    def __init__(self, seed=1):
         self.notes = Notes()
-        self.dialer = Dialer(self.notes, self.notes, lambda who: f"trust {who}", Random(1))
+        self.dialer = Dialer(self.notes, self.notes, lambda who: f"trust {who}", Random(seed))
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -219,6 +221,53 @@ async def test_a_kept_connection_is_dialled_for_ever():
     ]
 
 
+async def pauses_of(seed, losses):
+    """How long a dialer waits after each loss of a connection that never stood for long."""
+    stage = Stage(seed)
+    stage.dialer.keep(ENDPOINT, BOB)
+    pauses = []
+    for count in range(2, losses + 2):
+        stage.dialer.on_notice(Connected(stage.route))
+        stage.is_lost()
+        pauses.append(await stage.until_dialled(count))
+    return pauses
+
+
+@in_virtual_time
+async def test_pauses_double_up_to_a_limit_each_with_its_own_jitter():
+    """Around 50, 100, 200 ms, ... and 5 s at last; half as long to half as long again."""
+    for place, pauses in enumerate(zip(*[await pauses_of(n, 10) for n in range(40)], strict=True)):
+        nominal = min(0.05 * 2**place, 5.0)
+        assert 0.5 * nominal <= min(pauses) < 0.75 * nominal + 0.01
+        assert 1.25 * nominal < max(pauses) <= 1.5 * nominal + 0.02
+
+
+@pytest.mark.parametrize("ends", ["is lost", "says goodbye"])
+@in_virtual_time
+async def test_a_hub_that_ends_is_not_dialled_by_everybody_in_one_moment(ends):
+    """Fifty nodes that hear of it together come back one after the other, each at its own pace."""
+    stages = [Stage(seed) for seed in range(50)]
+    loop, moments = asyncio.get_running_loop(), []
+    for stage in stages:
+        await stage.connected()
+    began = loop.time()
+    for stage in stages:
+        if ends == "is lost":
+            stage.is_lost()
+        else:
+            stage.dialer.on_peer_closed(events.PeerClosed(BOB, Reason.CLOSED))
+    while len(moments) < len(stages):
+        await pass_time(0.001)
+        came = sum(stage.dialled == 2 for stage in stages) - len(moments)
+        moments += [loop.time() - began] * came
+    together = max(moments.count(moment) for moment in moments)
+    assert together <= len(stages) / 5
+    assert moments[-1] - moments[0] > (0.04 if ends == "is lost" else 0.4)
+    paces = [stage.notes.paces[-1] for stage in stages]
+    assert 0.5 <= min(paces) < 0.6
+    assert 1.4 < max(paces) <= 1.5
+
+
 @in_virtual_time
 async def test_a_connection_that_stood_is_dialled_again_at_once():
     """One that lasted for more than a second starts the pauses anew."""
@@ -355,7 +404,7 @@ async def test_a_peer_that_says_goodbye_is_dialled_again(reason, pause):
     stage.dialer.on_peer_closed(events.PeerClosed(BOB, reason))
     await pass_time(0.9)
     assert ("hang up", 1) not in stage.notes.asked
-    assert pause - 0.9 - 0.1 < await stage.until_dialled(2) < pause - 0.9 + 0.1
+    assert pause - 0.9 - 0.1 < await stage.until_dialled(2) < pause - 0.9 + 0.6
     assert ("hang up", 1) in stage.notes.asked
     assert stage.dialer.wishes()[0][2] == f"the peer has closed: {reason.value}"
 

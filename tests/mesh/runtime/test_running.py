@@ -22,6 +22,7 @@ from mesh.home.configuration import Configuration
 from mesh.home.home import Home
 from mesh.limits import STRANGERS_REMEMBERED
 from mesh.runtime.handlers import Handlers
+from mesh.runtime.presence import Presence
 from mesh.runtime.running import Running
 from mesh.runtime.trustees import Trust
 from mesh.trust.policy import Policy
@@ -102,7 +103,7 @@ async def test_configured_endpoints_and_peers_are_used(pair):
     assert bob.endpoints[0].startswith("tcp://127.0.0.1:")
     assert not bob.endpoints[0].endswith(":0")
     assert alice.dialer.wishes() == [(bob.endpoints[0], pair.bob.id, "")]
-    assert alice.presence == {pair.bob.id: "connected"}
+    assert alice.presence.of(pair.bob.id) == "connected"
 
 
 async def test_a_port_in_use_is_an_error(make_life):
@@ -241,24 +242,23 @@ async def test_presence_is_what_was_told_last(pair):
     """Events of presence are kept for whoever asks; a goodbye is one of them."""
     running = pair.alice.running
     running._on_event(events.PresenceChanged(pair.bob.id, "unresponsive"))
-    assert running.presence[pair.bob.id] == "unresponsive"
+    assert running.presence.of(pair.bob.id) == "unresponsive"
     await pair.bob.close()
-    await until(lambda: running.presence[pair.bob.id] == "closed")
+    await until(lambda: running.presence.of(pair.bob.id) == "closed")
 
 
 async def test_a_peer_without_a_connection_is_not_called_connected(pair):
     """The moment its last connection is lost, and until another way to it has proved itself."""
     alice, bob = pair.alice.running, pair.bob.running
-    assert alice.presence_of(pair.bob.id) == "connected"
+    assert alice.presence.of(pair.bob.id) == "connected"
     association = alice.engine.association(pair.bob.id)
     for route in list(association.routes):
         alice.engine.lost(route, alice.pump.clock())
     alice.pump.run()
-    assert alice.presence_of(pair.bob.id) == "no connection"
-    assert alice.presence == {pair.bob.id: "connected"}
+    assert alice.presence.of(pair.bob.id) == "no connection"
     await pair.bob.send(pair.alice.id, 1)
-    await until(lambda: alice.presence_of(pair.bob.id) == "connected")
-    assert bob.presence_of(pair.alice.id) == "connected"
+    await until(lambda: alice.presence.of(pair.bob.id) == "connected")
+    assert bob.presence.of(pair.alice.id) == "connected"
 
 
 async def test_a_dead_peer_is_not_called_connected(pair, caplog):
@@ -267,14 +267,12 @@ async def test_a_dead_peer_is_not_called_connected(pair, caplog):
     alice, bob = pair.alice.running, pair.bob.running
     bob.pump.stop()
     bob.transport.close()
-    await until(lambda: alice.presence_of(pair.bob.id) == "no connection")
+    await until(lambda: alice.presence.of(pair.bob.id) == "no connection")
     assert f"no connection to {alice.dispatch.peer(pair.bob.id)} is left" in caplog.text
-    assert alice.presence == {pair.bob.id: "connected"}
-    for told in ("unresponsive", "lost", "closed"):
+    for told, expected in (("unresponsive", "no connection"), ("lost", "lost")):
         alice._on_event(events.PresenceChanged(pair.bob.id, told))
-        expected = "no connection" if told == "unresponsive" else told
-        assert alice.presence_of(pair.bob.id) == expected
-    assert alice.presence_of(ZOE) == "not seen"
+        assert alice.presence.of(pair.bob.id) == expected
+    assert alice.presence.of(ZOE) == "not seen"
 
 
 async def test_who_refuses_us_is_remembered_until_it_lets_us_in(make_life):
@@ -295,12 +293,14 @@ async def test_nothing_is_kept_of_whom_nobody_trusts(pair, part):
     running = pair.alice.running
     running.refusals[pair.bob.id] = "not trusted"
     getattr(pair.alice.trust, part)(pair.bob.id)
-    assert running.presence == running.refusals == {}
+    assert running.presence.of(pair.bob.id) == "not seen"
+    assert running.refusals == {}
     running._on_event(events.PresenceChanged(pair.bob.id, "lost"))
     running._on_event(events.PeerClosed(pair.bob.id, Reason.NOT_TRUSTED))
     route = running.dialer.wishes()[0]
     running._on_event(events.ConnectFailed(route, pair.bob.id, Reason.NOT_TRUSTED, by_peer=True))
-    assert running.presence == running.refusals == {}
+    assert running.presence.of(pair.bob.id) == "not seen"
+    assert running.refusals == {}
 
 
 async def test_trust_may_change_in_the_middle_of_an_event(pair):
@@ -311,7 +311,7 @@ async def test_trust_may_change_in_the_middle_of_an_event(pair):
     await pair.alice.send(pair.bob.id, 1)
     running.engine.association(pair.bob.id).on_closed(Reason.CLOSED)
     running.pump.run()
-    assert running.presence == {}
+    assert running.presence.of(pair.bob.id) == "not seen"
     pair.bob.running.pump._transport = pair.bob.running.transport
 
 
@@ -338,7 +338,7 @@ async def test_events_of_no_room_are_ignored(pair):
     """An event that nobody here reacts to changes nothing."""
     confirmed = events.SessionConfirmed(pair.bob.id, 1, True, True, "AESGCM")
     pair.alice.running._on_event(confirmed)
-    assert pair.alice.running.presence == {pair.bob.id: "connected"}
+    assert pair.alice.running.presence.of(pair.bob.id) == "connected"
 
 
 async def test_close_delivers_and_says_goodbye(pair):
@@ -347,7 +347,7 @@ async def test_close_delivers_and_says_goodbye(pair):
         await pair.alice.send(pair.bob.id, number)
     await pair.alice.close()
     assert pair.bob.handled == list(range(100))
-    assert pair.bob.running.presence[pair.alice.id] == "closed"
+    assert pair.bob.running.presence.of(pair.alice.id) == "closed"
     assert pair.alice.drained == 1
 
 
@@ -358,6 +358,7 @@ async def test_close_ends_every_wait(pair):
     receipt = await pair.alice.send(pair.bob.id, 1)
     tasks = [
         asyncio.create_task(alice.wait_for(ZOE, 600)),
+        asyncio.create_task(alice.presence.wait_for(ZOE, (Presence.CONNECTED,), 600)),
         asyncio.create_task(alice.ping(pair.bob.id, 600)),
         asyncio.create_task(alice.dialer.connect("tcp://127.0.0.1:1", None, 600)),
         asyncio.create_task(alice.dispatch.mailboxes[pair.bob.id].call("echo", 1, 600)),
@@ -414,7 +415,7 @@ async def test_a_handler_that_never_ends_is_cancelled(pair):
     await entered.wait()
     await pair.bob.close()
     assert ended.is_set()
-    assert pair.alice.running.presence[pair.bob.id] == "closed"
+    assert pair.alice.running.presence.of(pair.bob.id) == "closed"
 
 
 async def test_a_stall_while_it_drains_does_not_swallow_the_goodbye(pair):
@@ -428,8 +429,8 @@ async def test_a_stall_while_it_drains_does_not_swallow_the_goodbye(pair):
 
     pair.bob.running._drain = stall
     await pair.bob.close()
-    assert pair.alice.running.presence[pair.bob.id] == "closed"
-    assert pair.bob.running.presence[pair.alice.id] == "closed"
+    assert pair.alice.running.presence.of(pair.bob.id) == "closed"
+    assert pair.bob.running.presence.of(pair.alice.id) == "closed"
 
 
 async def test_a_peer_that_ends_while_it_drains_is_no_obstacle(make_life):
