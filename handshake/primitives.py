@@ -40,8 +40,9 @@ Buffer = bytes | bytearray | memoryview
 # The check of a point costs as much as a signature, and peers come back: some 200 bytes each.
 _POINTS_REMEMBERED = 4096
 
+_LENGTH = struct.Struct(">L").pack
+
 _FIELD_PRIME = 2**255 - 19
-_U_MASK = 2**255 - 1
 # The u-coordinates of order 1, 2, 4 and 8 on the curve and its twist; with any of them X25519
 # gives zero whatever the other key is (RFC 7748, section 6.1).
 _LOW_ORDER_U = frozenset(
@@ -53,6 +54,12 @@ _LOW_ORDER_U = frozenset(
         39382357235489614581723060781553021112529911719440698176882885853963445705823,
     }
 )
+# All their encodings: two have a second one beside the reduced, and X25519 ignores the top bit.
+_LOW_ORDER_ENCODINGS = frozenset(
+    (u + top_bit).to_bytes(DHLEN, "little")
+    for u in _LOW_ORDER_U | {_FIELD_PRIME, _FIELD_PRIME + 1}
+    for top_bit in (0, 2**255)
+)
 
 
 def require_length(what: str, value: bytes, length: int) -> None:
@@ -63,14 +70,13 @@ def require_length(what: str, value: bytes, length: int) -> None:
 
 def length_prefixed(*parts: bytes) -> bytes:
     """Join `parts`, each behind its length in 4 big-endian bytes: no two lists join alike."""
-    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
+    return b"".join([_LENGTH(len(part)) + part for part in parts])
 
 
 def check_x25519_public(public: bytes) -> None:
     """Raise InvalidKey for a public key of the wrong length or of low order, without any DH."""
     require_length("an X25519 public key", public, DHLEN)
-    u = (int.from_bytes(public, "little") & _U_MASK) % _FIELD_PRIME
-    if u in _LOW_ORDER_U:
+    if public in _LOW_ORDER_ENCODINGS:
         raise InvalidKey("an X25519 public key of low order")
 
 
