@@ -10,8 +10,7 @@ import marshal
 from collections.abc import Iterable
 from io import BytesIO
 from math import isnan
-from struct import Struct, unpack
-from struct import error as StructError
+from struct import Struct
 from typing import Any, Final, NoReturn
 
 import cbor2
@@ -25,8 +24,8 @@ _INT_MIN: Final = -(1 << 64)
 _INT_MAX: Final = (1 << 64) - 1
 _NONE: Final = type(None)
 _ATOMS: Final = frozenset({_NONE, bool, float, str, bytes, bytearray})
-_KEYS: Final = frozenset({str})
 _WHOLE: Final = frozenset({int, bool})
+_UNORDERED: Final = frozenset({_NONE, bool, int, str, bytes})
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 _HALF_A_PAIR: Final = "half a surrogate pair is not text"
 # From here on one pass in C over the types is cheaper than a loop.
@@ -85,11 +84,7 @@ def _head(major: int, length: int) -> bytes:
         return bytes((major + 24, length))
     if length < 1 << 16:
         return _HEAD_16.pack(major + 25, length)
-    if length < 1 << 32:
-        return _HEAD_32.pack(major + 26, length)
-    if length > _INT_MAX:
-        raise ValueError
-    return _HEAD_64.pack(major + 27, length)
+    return _HEAD_32.pack(major + 26, length)
 
 
 def array_length(encoded: bytes) -> int:
@@ -106,18 +101,10 @@ def array_length(encoded: bytes) -> int:
     return length
 
 
-_UNSIGNED: Final = 0x00
-_NEGATIVE: Final = 0x20
 _BYTES: Final = 0x40
-_TEXT: Final = 0x60
 _ARRAY: Final = 0x80
-_MAP: Final = 0xA0
-_SIMPLE: Final = 0xE0
 _HEAD_16: Final = Struct(">BH")
 _HEAD_32: Final = Struct(">BL")
-_HEAD_64: Final = Struct(">BQ")
-_BYTES_HEADS: Final = [_head(_BYTES, length) for length in range(256)]
-_TEXT_HEADS: Final = [_head(_TEXT, length) for length in range(256)]
 _LENGTH_BYTES: Final = {24: 1, 25: 2, 26: 4}
 
 
@@ -262,47 +249,47 @@ def canonical_dumps(value: object) -> bytes:
     order by bytes, which both go by the name of canonical, are one.
     Raises `InvalidMessage` as `dumps` does, and for a key of bytes.
     """
-    try:
-        return _encoded(value, MAX_DEPTH)
-    except ValueError:
-        # Of a type that has a plain equal, or one that is refused with its place.
+    if type(value) not in _CONTAINERS or not _plain(value, MAX_DEPTH):
         value = _rebuilt(value, MAX_DEPTH, ())
     try:
-        return _encoded(value, MAX_DEPTH)
+        return _dumps_in_order(value)
     except UnicodeEncodeError:
         raise InvalidMessage(_HALF_A_PAIR) from None
-    except ValueError:
+    except TypeError:
         raise InvalidMessage("a key of bytes has no place in what is signed") from None
 
 
-def _encoded(value: Any, room: int) -> bytes:
-    """The one encoding, in half the time of cbor2's canonical mode, which encodes keys apart.
+def _dumps_in_order(value: Any) -> bytes:
+    """The one encoding of a value in exact types. Raises TypeError for a key of bytes.
 
-    Raises ValueError for every type but the exact ones that are decoded, and for keys of bytes.
+    cbor2's canonical mode sorts encoded keys, which takes several times as long as keys that stand
+    in their order already; it is asked where a form of float has to be chosen.
     """
+    floats: list[float] = []
+    ordered = _in_order(value, floats)
+    return cbor2.dumps(ordered, canonical=True) if floats else cbor2.dumps(ordered)
+
+
+def _in_order(value: Any, floats: list[float]) -> Any:
+    """The value with the keys of all its maps in their order; notes what floats it holds."""
     kind = type(value)
-    if kind is bytes:
-        data: bytes = value
-        length = len(data)
-        return (_BYTES_HEADS[length] if length < 256 else _head(_BYTES, length)) + data
-    if kind is str:
-        data = value.encode()
-        length = len(data)
-        return (_TEXT_HEADS[length] if length < 256 else _head(_TEXT, length)) + data
-    if kind is int:
-        return _head(_UNSIGNED, value) if value >= 0 else _head(_NEGATIVE, ~value)
-    if kind in _CONTAINERS and room > 0:
-        room -= 1
-        if kind is not dict:
-            return _head(_ARRAY, len(value)) + b"".join([_encoded(item, room) for item in value])
-        if not set(map(type, value)) <= _KEYS:
-            raise ValueError
-        # No encoded key begins another one, so entries stand in the order of their keys.
-        entries = sorted([_encoded(key, 0) + _encoded(value[key], room) for key in value])
-        return _head(_MAP, len(entries)) + b"".join(entries)
-    if kind is float or kind is bool or kind is _NONE:
-        return cbor2.dumps(value, canonical=True)
-    raise ValueError
+    if kind is dict:
+        ascii_alone = "".join(value).isascii()
+        keys = sorted(sorted(value), key=len) if ascii_alone else sorted(value, key=_place)
+        return {
+            key: item if type(item := value[key]) in _UNORDERED else _in_order(item, floats)
+            for key in keys
+        }
+    if kind is list or kind is tuple:
+        return [item if type(item) in _UNORDERED else _in_order(item, floats) for item in value]
+    if kind is float:
+        floats.append(value)
+    return value
+
+
+def _place(key: str) -> tuple[int, bytes]:
+    encoded = key.encode()
+    return len(encoded), encoded
 
 
 def canonical_loads(data: bytes | bytearray | memoryview) -> Any:
@@ -310,86 +297,14 @@ def canonical_loads(data: bytes | bytearray | memoryview) -> Any:
 
     Raises `MalformedFrame` and nothing else, as `loads` does.
     """
-    if type(data) is not bytes:
-        data = memoryview(data).tobytes()
+    value = loads(data)
     try:
-        value, end = _decoded(data, 0, MAX_DEPTH)
-    except (ValueError, LookupError, StructError):
-        end = -1
-    # Whatever ended within the data, or would have gone on behind it, ends here.
-    if end != len(data):
-        raise MalformedFrame("not the deterministic encoding of one item")
+        again = _dumps_in_order(value)
+    except TypeError:
+        raise MalformedFrame("a key of bytes has no place in what is signed") from None
+    if again != data:
+        raise MalformedFrame("not the deterministic encoding")
     return value
-
-
-def _decoded(data: bytes, at: int, room: int) -> tuple[Any, int]:
-    """The item that begins at `at`, and where it ends: perhaps behind the data, if it is cut off.
-
-    One pass that takes no second form of anything. Raises ValueError, LookupError or struct.error.
-    """
-    head = data[at]
-    major, length = head & 0xE0, head & 0x1F
-    if major == _SIMPLE:
-        return _decoded_simple(data, at)
-    at += 1
-    if length >= 24:
-        octets, least = _LONG_FORMS[length - 24]
-        length = int.from_bytes(data[at : at + octets])
-        if length < least:
-            raise ValueError
-        at += octets
-    if major == _BYTES:
-        return data[at : at + length], at + length
-    if major == _TEXT:
-        return data[at : at + length].decode(), at + length
-    if major == _UNSIGNED:
-        return length, at
-    if major == _NEGATIVE:
-        return ~length, at
-    if room <= 0:
-        raise ValueError
-    if major == _ARRAY:
-        items = []
-        for _ in range(length):
-            item, at = _decoded(data, at, room - 1)
-            items.append(item)
-        return items, at
-    if major == _MAP:
-        return _decoded_map(data, at, length, room - 1)
-    raise ValueError
-
-
-def _decoded_map(data: bytes, at: int, length: int, room: int) -> tuple[dict[str, Any], int]:
-    value = {}
-    before = b""
-    for _ in range(length):
-        start = at
-        key, at = _decoded(data, at, 0)
-        encoded = data[start:at]
-        # Ascending, so none comes twice; shorter ones stand first, as their heads are less.
-        if type(key) is not str or encoded <= before:
-            raise ValueError
-        before = encoded
-        value[key], at = _decoded(data, at, room)
-    return value, at
-
-
-def _decoded_simple(data: bytes, at: int) -> tuple[Any, int]:
-    head = data[at]
-    if head in _CONSTANTS:
-        return _CONSTANTS[head], at + 1
-    form, octets = _FLOATS[head]
-    end = at + 1 + octets
-    (value,) = unpack(form, data[at + 1 : end])
-    # Which form of a float is the shortest, cbor2 knows.
-    if cbor2.dumps(value, canonical=True) != data[at:end]:
-        raise ValueError
-    return value, end
-
-
-_LONG_FORMS: Final = ((1, 24), (2, 1 << 8), (4, 1 << 16), (8, 1 << 32))
-_CONSTANTS: Final = {0xF4: False, 0xF5: True, 0xF6: None}
-_FLOATS: Final = {0xF9: (">e", 2), 0xFA: (">f", 4), 0xFB: (">d", 8)}
 
 
 class CanonicalCodec:

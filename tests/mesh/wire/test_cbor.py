@@ -357,7 +357,7 @@ def test_canonical_encoding_is_one_for_equal_values(value: Any) -> None:
 
 @given(values(TEXT))
 def test_the_canonical_encoding_is_that_of_cbor2(value: Any) -> None:
-    """Our one pass gives what cbor2 gives in its canonical mode, which was written by others."""
+    """Keys put in order give what cbor2 gives in its canonical mode."""
     assert cbor.canonical_dumps(value) == cbor2.dumps(value, canonical=True)
 
 
@@ -390,7 +390,7 @@ def taken_as_canonical(data: bytes) -> bool:
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_taken_as_canonical_exactly_where_they_are(data: bytes) -> None:
-    """The single pass takes what decoding and encoding again gives unchanged, and no more."""
+    """What decoding and encoding again gives unchanged is taken, and no more."""
     assert taken_as_canonical(data) is is_canonical(data)
 
 
@@ -417,6 +417,15 @@ def test_every_head_is_taken_as_canonical_exactly_where_it_is(first: int) -> Non
             item = bytes((first,)) + length + body
             for data in (item, b"\x81" + item, b"\xa1\x61a" + item):
                 assert taken_as_canonical(data) is is_canonical(data)
+
+
+def test_a_key_of_bytes_is_found_wherever_floats_stand() -> None:
+    """Whichever way a value is encoded, before or after a float, a key of bytes is refused."""
+    for value in ({"a": 1.5, "b": {b"k": 1}}, {"a": {b"k": 1}, "b": 1.5}, [1.5, [{b"k": 0}]]):
+        with pytest.raises(InvalidMessage, match="key of bytes"):
+            cbor.canonical_dumps(value)
+        with pytest.raises(MalformedFrame):
+            cbor.canonical_loads(cbor2.dumps(value, canonical=True))
 
 
 @pytest.mark.parametrize("head", [b"\x81", b"\xa1\x61a"])
