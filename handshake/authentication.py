@@ -8,6 +8,7 @@ genuine one from being read later.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from handshake.constants import (
     LABEL_MESH_ID,
@@ -44,7 +45,6 @@ from handshake.primitives import (
     ed25519_verify,
     length_prefixed,
     require_length,
-    x25519_public,
 )
 from handshake.secret import HoldsSecret, Secret
 
@@ -91,25 +91,25 @@ class Credentials(HoldsSecret):
     """
 
     identity: Identity
-    static_private: Secret
+    static_keys: KeyPair
     delegation: Delegation
 
     def __init__(self, identity: Identity, static_private: bytes, delegation: Delegation) -> None:
         static_private = Secret.of(static_private)
-        if x25519_public(static_private) != delegation.static_key:
+        static_keys = KeyPair.of(static_private)
+        if static_keys.public != delegation.static_key:
             raise InvalidKey("the delegation is for another static key")
         object.__setattr__(self, "identity", identity)
-        object.__setattr__(self, "static_private", static_private)
+        object.__setattr__(self, "static_keys", static_keys)
         object.__setattr__(self, "delegation", delegation)
 
     @property
-    def static_keys(self) -> KeyPair:
-        """Both halves of the static key, without computing the public one again."""
-        return KeyPair(self.static_private, self.delegation.static_key)
+    def static_private(self) -> Secret:
+        """The private half of the static key."""
+        return self.static_keys.private
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a peer proved (its id and static key) and what it said beside it.
 
     `session_id` is the number to send to it under; `terms` are all other entries of its payload,

@@ -11,6 +11,8 @@ from handshake.errors import InvalidPayload, MalformedMessage, NonceExhausted
 from handshake.primitives import Aead, require_length
 from handshake.secret import HoldsSecret, Secret
 
+_EXHAUSTED = "the key has reached its last counter"
+
 
 class CipherState(HoldsSecret):
     """A key, or none yet, and its counter; `key` has 32 bytes.
@@ -66,7 +68,9 @@ class CipherState(HoldsSecret):
             return plaintext
         if len(plaintext) > MAX_MESSAGE_BYTES - TAG_BYTES:
             raise InvalidPayload(f"a Noise message has at most {MAX_MESSAGE_BYTES} bytes")
-        sealed = self._ready(self._key).seal(self._next_counter(), ad, plaintext)
+        if self._counter >= REKEY_COUNTER:
+            raise NonceExhausted(_EXHAUSTED)
+        sealed = (self._aead or self._made(self._key)).seal(self._counter, ad, plaintext)
         self._counter += 1
         return sealed
 
@@ -80,7 +84,9 @@ class CipherState(HoldsSecret):
             return ciphertext
         if len(ciphertext) > MAX_MESSAGE_BYTES:
             raise MalformedMessage(f"a Noise message has at most {MAX_MESSAGE_BYTES} bytes")
-        opened = self._ready(self._key).open(self._next_counter(), ad, ciphertext)
+        if self._counter >= REKEY_COUNTER:
+            raise NonceExhausted(_EXHAUSTED)
+        opened = (self._aead or self._made(self._key)).open(self._counter, ad, ciphertext)
         self._counter += 1
         return opened
 
@@ -90,24 +96,20 @@ class CipherState(HoldsSecret):
         Without a key nothing happens.
         """
         if self._key is not None:
-            sealed = Secret(self._ready(self._key).seal(REKEY_COUNTER, b"", bytes(KEY_BYTES)))
+            aead = self._aead or self._made(self._key)
+            sealed = Secret(aead.seal(REKEY_COUNTER, b"", bytes(KEY_BYTES)))
             self._key = Secret(sealed[:KEY_BYTES])
             self._aead = None
 
     def duplicate(self) -> Self:
         """A second state at the same place: only one of the two may seal from here on."""
-        other = type(self)(self._suite)
+        other = object.__new__(type(self))
+        other._suite = self._suite
         other._key = self._key
         other._aead = self._aead
         other._counter = self._counter
         return other
 
-    def _ready(self, key: Secret) -> Aead:
-        if self._aead is None:
-            self._aead = Aead(self._suite, key)
+    def _made(self, key: Secret) -> Aead:
+        self._aead = Aead(self._suite, key)
         return self._aead
-
-    def _next_counter(self) -> int:
-        if self._counter >= REKEY_COUNTER:
-            raise NonceExhausted("the key has reached its last counter")
-        return self._counter

@@ -68,7 +68,11 @@ class _Progress(HoldsSecret):
         self.payload_hash: bytes | None = None
 
     def duplicate(self) -> "_Progress":
-        other = _Progress(self.symmetric.duplicate(), self.e, self.rs, self.re)
+        other = object.__new__(_Progress)
+        other.symmetric = self.symmetric.duplicate()
+        other.e = self.e
+        other.rs = self.rs
+        other.re = self.re
         other.message_number = self.message_number
         other.psks_used = self.psks_used
         other.payload_hash = self.payload_hash
@@ -283,9 +287,10 @@ class HandshakeState(HoldsSecret):
             self._mix_public(progress, token, _present(public))
 
     def _require_turn(self, *, writing: bool) -> None:
-        if self.finished:
+        number = self._progress.message_number
+        if number == len(self._pattern.messages):
             raise WrongTurn("the handshake is finished")
-        initiators_turn = self._progress.message_number % 2 == 0
+        initiators_turn = number % 2 == 0
         if (initiators_turn == self._initiator) != writing:
             raise WrongTurn("it is the peer's turn" if writing else "it is our turn")
 

@@ -8,8 +8,7 @@ the time and the random bytes are handed in.
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from handshake import primitives
 from handshake.constants import (
@@ -75,8 +74,7 @@ def _checksum(key: bytes) -> bytes:
     return primitives.SHA256.hash(LABEL_ID_CHECKSUM + key)[:ID_CHECKSUM_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
-class Delegation:
+class Delegation(NamedTuple):
     """An identity's statement that a static X25519 key speaks for it in one mesh, for a while.
 
     `static_key` has 32 bytes; `not_before` and `not_after` are seconds since the epoch;
@@ -112,22 +110,20 @@ class Delegation:
 
     def to_value(self) -> list[object]:
         """The plain list that travels as CBOR."""
-        return [self.static_key, self.not_before, self.not_after, self.signature]
+        return list(self)
 
     @classmethod
     def from_value(cls, value: object) -> Self:
         """Read what `to_value` wrote; raises Refused (MALFORMED) for anything else."""
-        match value:
-            case [bytes(static_key), int(not_before), int(not_after), bytes(signature)]:
-                well_formed = (
-                    isinstance(value, list)
-                    and len(static_key) == DHLEN
-                    and len(signature) == SIGNATURE_BYTES
-                    and _is_second(not_before)
-                    and _is_second(not_after)
-                )
-                if well_formed:
-                    return cls(static_key, not_before, not_after, signature)
+        if isinstance(value, list) and len(value) == 4:
+            static_key, not_before, not_after, signature = value
+            if (
+                _is_bytes(static_key, DHLEN)
+                and _is_second(not_before)
+                and _is_second(not_after)
+                and _is_bytes(signature, SIGNATURE_BYTES)
+            ):
+                return cls(static_key, not_before, not_after, signature)
         raise Refused(Reason.MALFORMED, None, "a delegation of another form")
 
 
@@ -177,6 +173,10 @@ class Identity(HoldsSecret):
     def export_seed(self) -> Secret:
         """The secret itself. Whoever reads it is this node for ever: for sealed key files only."""
         return self._key.seed
+
+
+def _is_bytes(value: object, length: int) -> bool:
+    return isinstance(value, bytes) and len(value) == length
 
 
 def _is_second(value: object) -> bool:

@@ -6,8 +6,7 @@ only well-formed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from handshake.constants import (
     ID_BYTES,
@@ -22,6 +21,7 @@ from handshake.identity import Delegation, NodeId
 from handshake.primitives import length_prefixed
 
 RESERVED_TERMS = frozenset({"id", "delegation", "proof", "session_id"})
+_PROTOCOL = WIRE_PROTOCOL.encode()
 
 
 class Codec(Protocol):
@@ -34,8 +34,7 @@ class Codec(Protocol):
         """The value of exactly that encoding, or a ValueError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """The payload of message 2 or 3, well-formed and not believed yet."""
 
     peer_id: NodeId
@@ -54,23 +53,20 @@ def read_payload(codec: Codec, payload: bytes) -> Said:
     if not isinstance(value, dict) or not set(map(type, value)) <= {str}:
         raise Refused(Reason.MALFORMED, None, "the payload is not a map of text keys")
     try:
-        peer_id = NodeId(_bytes_of(value, "id", ID_BYTES))
+        peer_id = NodeId(_take(value, "id", ID_BYTES))
     except InvalidKey:
         raise Refused(Reason.MALFORMED, None, "an id that nobody may use") from None
-    session_id = int.from_bytes(_bytes_of(value, "session_id", SESSION_ID_BYTES), "big")
+    session_id = int.from_bytes(_take(value, "session_id", SESSION_ID_BYTES), "big")
     if session_id == 0:
         raise Refused(Reason.MALFORMED, None, "session id zero stands for none")
-    return Said(
-        peer_id,
-        Delegation.from_value(value.get("delegation")),
-        _bytes_of(value, "proof", SIGNATURE_BYTES),
-        session_id,
-        {key: entry for key, entry in value.items() if key not in RESERVED_TERMS},
-    )
+    delegation = Delegation.from_value(value.pop("delegation", None))
+    proof = _take(value, "proof", SIGNATURE_BYTES)
+    # What is left are the terms.
+    return Said(peer_id, delegation, proof, session_id, value)
 
 
-def _bytes_of(value: dict[str, object], key: str, length: int) -> bytes:
-    entry = value.get(key)
+def _take(value: dict[str, object], key: str, length: int) -> bytes:
+    entry = value.pop(key, None)
     if not isinstance(entry, bytes) or len(entry) != length:
         raise Refused(Reason.MALFORMED, None, f"{key} is not {length} bytes")
     return entry
@@ -78,9 +74,7 @@ def _bytes_of(value: dict[str, object], key: str, length: int) -> bytes:
 
 def proof_text(role: bytes, payload_hash: bytes, static_key: bytes, peer_id: bytes) -> bytes:
     """What a proof signs: this role, in this exchange, through this key, towards that peer."""
-    return length_prefixed(
-        LABEL_PROOF, role, WIRE_PROTOCOL.encode(), payload_hash, static_key, bytes(peer_id)
-    )
+    return length_prefixed(LABEL_PROOF, role, _PROTOCOL, payload_hash, static_key, peer_id)
 
 
 def check_terms(terms: Mapping[str, object]) -> None:

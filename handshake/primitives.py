@@ -1,14 +1,13 @@
 """The cryptographic primitives, and the only door to PyNaCl and `cryptography`.
 
 X25519, Ed25519, Argon2id and secret boxes are libsodium's (it refuses signatures under
-small-order keys, which other libraries accept); the two AEADs are OpenSSL's, several times
-cheaper a call; hashes and HMAC come from the standard library. Functions of bytes only: no
+small-order keys, which other libraries accept); the two AEADs, several times cheaper a call, and
+HKDF are those of `cryptography`; hashes come from the standard library. Functions of bytes only: no
 randomness, clock or file is touched. libsodium reads fixed lengths without looking, so every
 length is checked here first.
 """
 
 import hashlib
-import hmac
 import struct
 import unicodedata
 from collections.abc import Callable
@@ -17,7 +16,9 @@ from typing import Protocol
 
 import nacl.bindings as sodium
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.exceptions import RuntimeError as SodiumError
 
@@ -39,8 +40,9 @@ Buffer = bytes | bytearray | memoryview
 # The check of a point costs as much as a signature, and peers come back: some 200 bytes each.
 _POINTS_REMEMBERED = 4096
 
+_LENGTH = struct.Struct(">L").pack
+
 _FIELD_PRIME = 2**255 - 19
-_U_MASK = 2**255 - 1
 # The u-coordinates of order 1, 2, 4 and 8 on the curve and its twist; with any of them X25519
 # gives zero whatever the other key is (RFC 7748, section 6.1).
 _LOW_ORDER_U = frozenset(
@@ -52,6 +54,12 @@ _LOW_ORDER_U = frozenset(
         39382357235489614581723060781553021112529911719440698176882885853963445705823,
     }
 )
+# All their encodings: two have a second one beside the reduced, and X25519 ignores the top bit.
+_LOW_ORDER_ENCODINGS = frozenset(
+    (u + top_bit).to_bytes(DHLEN, "little")
+    for u in _LOW_ORDER_U | {_FIELD_PRIME, _FIELD_PRIME + 1}
+    for top_bit in (0, 2**255)
+)
 
 
 def require_length(what: str, value: bytes, length: int) -> None:
@@ -62,14 +70,13 @@ def require_length(what: str, value: bytes, length: int) -> None:
 
 def length_prefixed(*parts: bytes) -> bytes:
     """Join `parts`, each behind its length in 4 big-endian bytes: no two lists join alike."""
-    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
+    return b"".join([_LENGTH(len(part)) + part for part in parts])
 
 
 def check_x25519_public(public: bytes) -> None:
     """Raise InvalidKey for a public key of the wrong length or of low order, without any DH."""
     require_length("an X25519 public key", public, DHLEN)
-    u = (int.from_bytes(public, "little") & _U_MASK) % _FIELD_PRIME
-    if u in _LOW_ORDER_U:
+    if public in _LOW_ORDER_ENCODINGS:
         raise InvalidKey("an X25519 public key of low order")
 
 
@@ -149,13 +156,19 @@ class _Digest(Protocol):
 
 
 class Hash:
-    """One hash function of Noise (section 4.3): `hash` and `hmac`, both HASHLEN bytes."""
+    """One hash function of Noise (section 4.3), whose results have HASHLEN bytes.
 
-    __slots__ = ("HASHLEN", "_new", "name")
+    `algorithm` is what HKDF knows it by.
+    """
 
-    def __init__(self, name: str, new: Callable[[bytes], _Digest]) -> None:
+    __slots__ = ("HASHLEN", "_new", "algorithm", "name")
+
+    def __init__(
+        self, name: str, new: Callable[[bytes], _Digest], algorithm: hashes.HashAlgorithm
+    ) -> None:
         self.name = name
         self._new = new
+        self.algorithm = algorithm
         self.HASHLEN = new(b"").digest_size
 
     def __repr__(self) -> str:
@@ -165,26 +178,23 @@ class Hash:
         """The HASHLEN-byte digest of `data`."""
         return self._new(data).digest()
 
-    def hmac(self, key: bytes, data: bytes) -> bytes:
-        """HMAC (RFC 2104) of `data`, HASHLEN bytes; for the BLAKE2s too, as Noise has it."""
-        return hmac.digest(key, data, self.name)
 
-
-SHA256 = Hash("sha256", hashlib.sha256)
-SHA512 = Hash("sha512", hashlib.sha512)
-BLAKE2s = Hash("blake2s", hashlib.blake2s)
-BLAKE2b = Hash("blake2b", hashlib.blake2b)
+SHA256 = Hash("sha256", hashlib.sha256, hashes.SHA256())
+SHA512 = Hash("sha512", hashlib.sha512, hashes.SHA512())
+BLAKE2s = Hash("blake2s", hashlib.blake2s, hashes.BLAKE2s(32))
+BLAKE2b = Hash("blake2b", hashlib.blake2b, hashes.BLAKE2b(64))
 
 
 def hkdf(chaining_key: bytes, ikm: bytes, outputs: int, function: Hash) -> tuple[Secret, ...]:
-    """Noise's HKDF (section 4.3): `outputs` keys of HASHLEN bytes each, two or three."""
-    name = function.name
-    secret = Secret(hmac.digest(chaining_key, ikm, name))
-    first = Secret(hmac.digest(secret, b"\1", name))
-    second = Secret(hmac.digest(secret, first + b"\2", name))
+    """Noise's HKDF (section 4.3): `outputs` keys of HASHLEN bytes each, two or three.
+
+    It is HKDF of RFC 5869 with the chaining key for a salt and no info.
+    """
+    length = function.HASHLEN
+    key = Secret(HKDF(function.algorithm, outputs * length, chaining_key, None).derive(ikm))
     if outputs == 2:
-        return first, second
-    return first, second, Secret(hmac.digest(secret, second + b"\3", name))
+        return Secret(key[:length]), Secret(key[length:])
+    return Secret(key[:length]), Secret(key[length : 2 * length]), Secret(key[2 * length :])
 
 
 def derive_key(secret: bytes, info: bytes, length: int = KEY_BYTES) -> Secret:
@@ -192,14 +202,7 @@ def derive_key(secret: bytes, info: bytes, length: int = KEY_BYTES) -> Secret:
     secret = Secret.of(secret)
     if not 0 < length <= 255 * SHA256.HASHLEN:
         raise InvalidKey("a derived key must have 1 to 8,160 bytes")
-    extracted = Secret(SHA256.hmac(bytes(SHA256.HASHLEN), secret))
-    output = last = Secret()
-    number = 1
-    while len(output) < length:
-        last = Secret(SHA256.hmac(extracted, last + info + bytes((number,))))
-        output = Secret(output + last)
-        number += 1
-    return Secret(output[:length])
+    return Secret(HKDF(SHA256.algorithm, length, None, info).derive(secret))
 
 
 _LITTLE_ENDIAN_NONCE = struct.Struct("<4xQ").pack

@@ -37,7 +37,7 @@ class SymmetricState(HoldsSecret):
     def mix_key(self, input_key_material: bytes) -> None:
         """MixKey: chain a secret in and take a new key from it."""
         self._chaining_key, key = hkdf(self._chaining_key, input_key_material, 2, self._hash)
-        self._cipher.initialize_key(key[:KEY_BYTES])
+        self._cipher.initialize_key(_cut(key))
 
     def mix_hash(self, data: bytes) -> None:
         """MixHash: add `data` to the transcript."""
@@ -49,7 +49,7 @@ class SymmetricState(HoldsSecret):
             self._chaining_key, input_key_material, 3, self._hash
         )
         self.mix_hash(hashed)
-        self._cipher.initialize_key(key[:KEY_BYTES])
+        self._cipher.initialize_key(_cut(key))
 
     def encrypt_and_hash(self, plaintext: bytes) -> bytes:
         """Seal `plaintext` under the transcript (or pass it, without a key) and add the result."""
@@ -71,7 +71,7 @@ class SymmetricState(HoldsSecret):
     def export_split_keys(self) -> tuple[Secret, Secret]:
         """The raw 32-byte keys that `split` would use, in its order: secrets, to derive from."""
         first, second = hkdf(self._chaining_key, b"", 2, self._hash)
-        return Secret(first[:KEY_BYTES]), Secret(second[:KEY_BYTES])
+        return _cut(first), _cut(second)
 
     def duplicate(self) -> Self:
         """A second state at the same place, to try something on."""
@@ -82,3 +82,8 @@ class SymmetricState(HoldsSecret):
         other._chaining_key = self._chaining_key
         other._cipher = self._cipher.duplicate()
         return other
+
+
+def _cut(key: Secret) -> Secret:
+    """The key of a cipher: of a hash with 64 bytes the first 32 (section 5.2)."""
+    return key if len(key) == KEY_BYTES else Secret(key[:KEY_BYTES])

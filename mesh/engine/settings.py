@@ -26,16 +26,14 @@ class Settings:
     rekey_after_seconds: float = constants.REKEY_AFTER_SECONDS
     max_peers: int = 1024
 
+    mesh_id: bytes = field(init=False, repr=False)
+    """32 bytes that stand for the mesh in every handshake."""
+
+    psk: bytes = field(init=False, repr=False)
+    """What the first handshake message proves knowledge of."""
+
     def __post_init__(self) -> None:
         if self.mesh_secret is not None:
             object.__setattr__(self, "mesh_secret", Secret.of(self.mesh_secret))
-
-    @property
-    def mesh_id(self) -> bytes:
-        """32 bytes that stand for the mesh in every handshake."""
-        return mesh_id(self.mesh)
-
-    @property
-    def psk(self) -> bytes:
-        """What the first handshake message proves knowledge of."""
-        return mesh_psk(self.mesh_id, self.mesh_secret)
+        object.__setattr__(self, "mesh_id", mesh_id(self.mesh))
+        object.__setattr__(self, "psk", mesh_psk(self.mesh_id, self.mesh_secret))

@@ -6,7 +6,6 @@ states, no checks, no encoding.
 """
 
 import hashlib
-import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +58,18 @@ class Recorder:
 
         return noted
 
+    def hkdf(self, new: Callable[..., Any]) -> Callable[..., Any]:
+        """A constructor of HKDFs that notes making one and deriving from it as one call."""
+
+        def noted(*parameters: Any) -> Any:
+            def derive(ikm: bytes) -> Any:
+                self.calls.append(Call("HKDF", lambda ikm: new(*parameters).derive(ikm), (ikm,)))
+                return new(*parameters).derive(ikm)
+
+            return SimpleNamespace(derive=derive)
+
+        return noted
+
     def cipher(self, new: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         """A constructor of AEADs that notes keys, seals and opens."""
 
@@ -87,21 +98,22 @@ class Recorder:
 def recording() -> Iterator[Recorder]:
     """While this is open, what `handshake.primitives` calls is noted; in this thread alone."""
     recorder = Recorder()
-    sodium, ciphers = primitives.sodium, [getattr(primitives, name) for name in _CIPHERS]
+    sodium, hkdf = primitives.sodium, primitives.HKDF
+    ciphers = [getattr(primitives, name) for name in _CIPHERS]
     news = [function._new for function in _HASHES]
     watched = SimpleNamespace(**vars(sodium))
     for name, kind in _SODIUM.items():
         setattr(watched, name, recorder.wrap(kind, getattr(sodium, name)))
     try:
         primitives.sodium = watched  # type: ignore[assignment]
-        primitives.hmac = SimpleNamespace(digest=recorder.wrap("HMAC", hmac.digest))
+        primitives.HKDF = recorder.hkdf(hkdf)  # type: ignore[assignment, misc]
         for name, cipher in zip(_CIPHERS, ciphers, strict=True):
             setattr(primitives, name, recorder.cipher(cipher))
         for function in _HASHES:
             function._new = recorder.hash(function.name)
         yield recorder
     finally:
-        primitives.sodium, primitives.hmac = sodium, hmac
+        primitives.sodium, primitives.HKDF = sodium, hkdf  # type: ignore[misc]
         for name, cipher in zip(_CIPHERS, ciphers, strict=True):
             setattr(primitives, name, cipher)
         for function, new in zip(_HASHES, news, strict=True):

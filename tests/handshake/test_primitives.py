@@ -175,7 +175,7 @@ def test_an_ed25519_key_of_mixed_order_is_refused():
 
 @pytest.mark.parametrize("function", ["sha256", "sha512", "blake2s", "blake2b"])
 def test_hashes_are_those_of_the_standard_library(function):
-    """Digest, its length and HMAC by its definition in RFC 2104."""
+    """Digest, its length, and HKDF from HMAC by its definition in RFC 2104."""
     ours = {
         "sha256": primitives.SHA256,
         "sha512": primitives.SHA512,
@@ -186,11 +186,19 @@ def test_hashes_are_those_of_the_standard_library(function):
     assert ours.hash(b"abc") == theirs(b"abc").digest()
     assert theirs().digest_size == ours.HASHLEN
     assert function in repr(ours)
-    key = b"k" * 20
-    padded = key.ljust(theirs().block_size, b"\0")
-    inner = theirs(bytes(byte ^ 0x36 for byte in padded) + b"data").digest()
-    outer = theirs(bytes(byte ^ 0x5C for byte in padded) + inner).digest()
-    assert ours.hmac(key, b"data") == outer
+
+    def hmac(key, data):
+        padded = key.ljust(theirs().block_size, b"\0")
+        inner = theirs(bytes(byte ^ 0x36 for byte in padded) + data).digest()
+        return theirs(bytes(byte ^ 0x5C for byte in padded) + inner).digest()
+
+    for ikm in (b"", b"k" * 20, bytes(200)):
+        secret = hmac(b"c" * ours.HASHLEN, ikm)
+        first = hmac(secret, b"\1")
+        second = hmac(secret, first + b"\2")
+        third = hmac(secret, second + b"\3")
+        assert primitives.hkdf(b"c" * ours.HASHLEN, ikm, 2, ours) == (first, second)
+        assert primitives.hkdf(b"c" * ours.HASHLEN, ikm, 3, ours) == (first, second, third)
 
 
 def test_derive_key_is_rfc_5869():

@@ -355,6 +355,89 @@ def test_canonical_encoding_is_one_for_equal_values(value: Any) -> None:
     assert cbor.canonical_dumps(backwards(value)) == encoded
 
 
+@given(values(TEXT))
+def test_the_canonical_encoding_is_that_of_cbor2(value: Any) -> None:
+    """Keys put in order give what cbor2 gives in its canonical mode."""
+    assert cbor.canonical_dumps(value) == cbor2.dumps(value, canonical=True)
+
+
+def is_canonical(data: bytes) -> bool:
+    """Whether data are the deterministic encoding of one item, by decoding and encoding it."""
+    try:
+        return cbor2.dumps(without_bytes_keys(cbor.loads(data)), canonical=True) == data
+    except MalformedFrame:
+        return False
+
+
+def without_bytes_keys(value: Any) -> Any:
+    """The value itself; MalformedFrame for one that has a key of bytes somewhere."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise MalformedFrame("a key of bytes")
+        value = {key: without_bytes_keys(item) for key, item in value.items()}
+    return [without_bytes_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def taken_as_canonical(data: bytes) -> bool:
+    """Whether `canonical_loads` takes data; nothing else may come out of it than a refusal."""
+    try:
+        value = cbor.canonical_loads(data)
+    except MalformedFrame:
+        return False
+    assert cbor2.dumps(value, canonical=True) == data
+    return True
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_taken_as_canonical_exactly_where_they_are(data: bytes) -> None:
+    """What decoding and encoding again gives unchanged is taken, and no more."""
+    assert taken_as_canonical(data) is is_canonical(data)
+
+
+@given(values(TEXT), st.data())
+def test_one_damage_is_taken_as_canonical_exactly_where_it_is(
+    value: Any, data: st.DataObject
+) -> None:
+    """The same for encodings in which bytes were changed, put in, left out, or which end early."""
+    encoded = cbor.canonical_dumps(value)
+    place = data.draw(st.integers(0, len(encoded) - 1))
+    new = data.draw(st.binary(max_size=2))
+    rest = encoded[place + data.draw(st.integers(0, 2)) :]
+    for damaged in (encoded[:place] + new + rest, encoded[:place], encoded + new):
+        assert taken_as_canonical(damaged) is is_canonical(damaged)
+
+
+@pytest.mark.parametrize("first", range(256))
+def test_every_head_is_taken_as_canonical_exactly_where_it_is(first: int) -> None:
+    """Each first byte, before lengths at the edges of the forms, alone and in containers."""
+    lengths = (b"", b"\x00", b"\x17", b"\x18", b"\xff", b"\x00\xff", b"\x01\x00", b"\x00" * 8)
+    lengths += (b"\x00\x00\xff\xff", b"\x00\x01\x00\x00", b"\x00" * 3 + b"\xff" * 5, b"\xff" * 8)
+    for length in lengths:
+        for body in (b"", b"\x00", b"a" * 24, b"\x61a\x00\x61b\x00", b"a" * 256, b"\x00" * 256):
+            item = bytes((first,)) + length + body
+            for data in (item, b"\x81" + item, b"\xa1\x61a" + item):
+                assert taken_as_canonical(data) is is_canonical(data)
+
+
+def test_a_key_of_bytes_is_found_wherever_floats_stand() -> None:
+    """Whichever way a value is encoded, before or after a float, a key of bytes is refused."""
+    for value in ({"a": 1.5, "b": {b"k": 1}}, {"a": {b"k": 1}, "b": 1.5}, [1.5, [{b"k": 0}]]):
+        with pytest.raises(InvalidMessage, match="key of bytes"):
+            cbor.canonical_dumps(value)
+        with pytest.raises(MalformedFrame):
+            cbor.canonical_loads(cbor2.dumps(value, canonical=True))
+
+
+@pytest.mark.parametrize("head", [b"\x81", b"\xa1\x61a"])
+def test_canonical_depth_at_the_limit_and_one_past_it(head: bytes) -> None:
+    """As many containers in each other as elsewhere, and a depth bomb is refused."""
+    deepest = head * cbor.MAX_DEPTH + b"\x00"
+    assert cbor.canonical_dumps(cbor.canonical_loads(deepest)) == deepest
+    for depth in (cbor.MAX_DEPTH + 1, 100_000):
+        with pytest.raises(MalformedFrame):
+            cbor.canonical_loads(head * depth + b"\x00")
+
+
 def backwards(value: Any) -> Any:
     """The same value with every dict in the opposite order."""
     if isinstance(value, dict):
