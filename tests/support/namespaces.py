@@ -9,6 +9,7 @@ them has a name: each lives as long as the process that holds it, and that one e
 closes, even when the test run is killed. So nothing is left behind, and networks do not collide.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -35,15 +36,17 @@ class CommandFailed(Exception):
 @cache
 def why_unusable() -> str:
     """Why there can be no such network here; empty if there can."""
+    needs = "a network of namespaces needs"
     if not sys.platform.startswith("linux"):
-        return "network namespaces are Linux's"
-    missing = sorted({package for tool, package in _TOOLS.items() if not shutil.which(tool)})
-    if missing:
-        return f"tests between network namespaces need the packages {' and '.join(missing)}"
+        return f"{needs} Linux"
+    if os.geteuid() != 0:
+        return f"{needs} root"
+    if missing := {package for tool, package in _TOOLS.items() if not shutil.which(tool)}:
+        return f"{needs} these packages: {', '.join(sorted(missing))}"
     try:
         _run("unshare", "--net", "sh", "-euc", _TRIAL)
     except CommandFailed as error:
-        return f"tests between network namespaces need root and a kernel that has all: {error}"
+        return f"{needs} more than this machine allows: {error}"
     return ""
 
 
@@ -57,6 +60,8 @@ class Host:
             ["unshare", "--net", "sh", "-c", "echo held; exec cat"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Ctrl-C is for the tests, which end this one.
+            start_new_session=True,
         )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"held\n":
@@ -187,10 +192,10 @@ class Network:
         self._hosts[name].run("ip", "link", "set", "dev", "eth0", "up")
 
     def connections(self, name: str, to: str) -> set[str]:
-        """The local ends of a host's TCP connections to another one that are established."""
+        """Both ends of each TCP connection of a host to another one that is established."""
         address = self._hosts[to].address
         listed = self._hosts[name].run("ss", "-Htn", "state", "established", "dst", address)
-        return {line.split()[2] for line in listed.splitlines()}
+        return {" ".join(line.split()[2:4]) for line in listed.splitlines()}
 
 
 def _run(*command: str, given: str = "") -> str:

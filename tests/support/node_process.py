@@ -208,6 +208,16 @@ class _Commands:
             receipt = await self._node.send(peer, "parcel", body)
         await receipt.delivered()
 
+    async def crowded(self, peer: str) -> bool:
+        """Whether somebody waits for room for a message to a peer."""
+        running = self._node.running
+        return bool(running.dispatch.mailboxes[(await self._node.peer(peer)).id]._line)
+
+    async def sessions(self, peer: str) -> int:
+        """How many sessions there are with a peer whose keys are not forgotten."""
+        association = self._node.running.engine.association((await self._node.peer(peer)).id)
+        return 0 if association is None else len(association.sessions.by_id)
+
     async def talk(self, peer: str) -> int:
         """Send to a peer until `hush`, and wait until all is handled there: how many messages."""
         receipts = set()

@@ -47,3 +47,4 @@ async def test_a_flapping_link_is_borne(start_hosts, seed):
             network.plug(name)
             await lasting(random.uniform(0.2, 2.0))
         await until_heard(alice, bob)
+    assert len(network.connections("alice", "bob")) == 1

@@ -12,6 +12,7 @@ from hosts import (
     until_counted,
     until_heard,
     until_missed,
+    until_so,
 )
 from nodes import digest_of, numbered
 
@@ -69,6 +70,23 @@ async def test_renewals_survive_partitions_that_meet_them(start_hosts):
         await until_heard(alice, bob)
     for node in (alice, bob):
         assert await counter(node, "sessions.established") == 1
+
+
+async def test_a_partition_outlives_the_session(start_hosts):
+    """Keys too old are forgotten while nothing passes; with new ones the same talk goes on."""
+    network, alice, bob = await start_hosts("alice", "bob", rekey_after_seconds=0.5)
+    async with conversation(alice, bob):
+        network.partition("alice", "bob")
+        for node, other in ((alice, bob), (bob, alice)):
+            await until_so(lambda: _has_no_session(node, other))  # noqa: B023
+        network.heal()
+        await until_heard(alice, bob)
+    for node in (alice, bob):
+        assert await counter(node, "sessions.established") == 2
+
+
+async def _has_no_session(node, other):
+    return not await node.ask("sessions", other.name)
 
 
 @pytest.mark.parametrize(("source", "target"), [("alice", "bob"), ("bob", "alice")])
