@@ -65,15 +65,21 @@ async def until_counted(name: str, *nodes: OtherNode, more: int = 1) -> None:
 async def until_missed(*nodes: OtherNode) -> None:
     """Wait until none of them counts another one as connected."""
     for one, other in permutations(nodes, 2):
-        await until_so(lambda: _is_missed(one, other))  # noqa: B023
+        await until_so(lambda: _meets(one, other, False))  # noqa: B023
+
+
+async def until_met(*nodes: OtherNode) -> None:
+    """Wait until each counts all others as connected."""
+    for one, other in permutations(nodes, 2):
+        await until_so(lambda: _meets(one, other, True))  # noqa: B023
 
 
 async def _at_least(count: Awaitable[int], least: int) -> bool:
     return await count >= least
 
 
-async def _is_missed(node: OtherNode, peer: OtherNode) -> bool:
-    return await node.ask("presence", peer.name) != "connected"
+async def _meets(node: OtherNode, peer: OtherNode, expected: bool) -> bool:
+    return (await node.ask("presence", peer.name) == "connected") is expected
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from hosts import (
     lasting,
     until_counted,
     until_heard,
+    until_met,
     until_missed,
     until_so,
 )
@@ -70,6 +71,16 @@ async def test_renewals_survive_partitions_that_meet_them(start_hosts):
         await until_heard(alice, bob)
     for node in (alice, bob):
         assert await counter(node, "sessions.established") == 1
+
+
+async def test_an_idle_pair_meets_again_by_itself(start_hosts):
+    """Two nodes that say nothing notice a partition too, and its end; their session is the same."""
+    network, alice, bob = await start_hosts("alice", "bob")
+    network.partition("alice", "bob")
+    await until_missed(alice, bob)
+    network.heal()
+    await until_met(alice, bob)
+    assert await alice.ask("call", "bob", "echo", 1) == 1
 
 
 async def test_a_partition_outlives_the_session(start_hosts):
