@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import combinations, permutations
 
 from node_process import OtherNode
@@ -43,43 +44,55 @@ async def counter(node: OtherNode, name: str) -> int:
     return int((await node.ask("counters")).get(name, 0))
 
 
+async def heard(hearer: OtherNode, speaker: OtherNode) -> int:
+    """How many words of one of the subjects a node has heard from another one."""
+    return int((await hearer.ask("tally", speaker.name))[0])
+
+
 async def until_heard(*nodes: OtherNode, more: int = 500) -> None:
     """Wait until all have heard so much more from each other."""
-
-    async def heard(hearer: OtherNode, speaker: OtherNode) -> int:
-        return int((await hearer.ask("tally", speaker.name))[0])
-
-    pairs = list(permutations(nodes, 2))
-    before = [await heard(*pair) for pair in pairs]
-    for pair, known in zip(pairs, before, strict=True):
-        await until_so(lambda: _at_least(heard(*pair), known + more))  # noqa: B023
+    await _until_grown([partial(heard, *pair) for pair in permutations(nodes, 2)], more)
 
 
 async def until_counted(name: str, *nodes: OtherNode, more: int = 1) -> None:
     """Wait until this counter of each of the nodes has grown by so much."""
-    before = [await counter(node, name) for node in nodes]
-    for node, known in zip(nodes, before, strict=True):
-        await until_so(lambda: _at_least(counter(node, name), known + more))  # noqa: B023
+    await _until_grown([partial(counter, node, name) for node in nodes], more)
 
 
 async def until_missed(*nodes: OtherNode) -> None:
     """Wait until none of them counts another one as connected."""
-    for one, other in permutations(nodes, 2):
-        await until_so(lambda: _meets(one, other, False))  # noqa: B023
+    for pair in permutations(nodes, 2):
+        await until_so(partial(_counts_as_connected, *pair, False))
 
 
 async def until_met(*nodes: OtherNode) -> None:
     """Wait until each counts all others as connected."""
-    for one, other in permutations(nodes, 2):
-        await until_so(lambda: _meets(one, other, True))  # noqa: B023
+    for pair in permutations(nodes, 2):
+        await until_so(partial(_counts_as_connected, *pair, True))
 
 
-async def _at_least(count: Awaitable[int], least: int) -> bool:
-    return await count >= least
+async def until_forgotten(*nodes: OtherNode) -> None:
+    """Wait until none of them has keys to speak to another one."""
+    for pair in permutations(nodes, 2):
+        await until_so(partial(_has_no_session, *pair))
 
 
-async def _meets(node: OtherNode, peer: OtherNode, expected: bool) -> bool:
+async def _until_grown(numbers: list[Callable[[], Awaitable[int]]], more: int) -> None:
+    before = [await number() for number in numbers]
+    for number, known in zip(numbers, before, strict=True):
+        await until_so(partial(_reaches, number, known + more))
+
+
+async def _reaches(number: Callable[[], Awaitable[int]], least: int) -> bool:
+    return await number() >= least
+
+
+async def _counts_as_connected(node: OtherNode, peer: OtherNode, expected: bool) -> bool:
     return (await node.ask("presence", peer.name) == "connected") is expected
+
+
+async def _has_no_session(node: OtherNode, peer: OtherNode) -> bool:
+    return await node.ask("sessions", peer.name) == 0
 
 
 @asynccontextmanager
