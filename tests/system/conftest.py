@@ -12,6 +12,9 @@ from namespaces import Network, why_unusable
 from node_process import OtherNode
 from nodes import Journal
 
+# On a host that nobody else uses.
+PORT = 7000
+
 
 @pytest.fixture
 async def make_node() -> AsyncIterator[Callable[..., Node]]:
@@ -97,7 +100,8 @@ async def start_hosts() -> AsyncIterator[Callable[..., Awaitable[tuple[Any, ...]
             network = stack.enter_context(Network.of(*names))
             nodes = []
             for name in names:
-                listen = f"tcp://{network[name].address}:0"
+                # Not any free port: another run of the node is looked for at the same endpoint.
+                listen = f"tcp://{network[name].address}:{PORT}"
                 prefix = network[name].prefix
                 nodes.append(await OtherNode.begin(*prefix, name=name, listen=listen, **fields))
                 stack.push_async_callback(nodes[-1].end)

@@ -111,3 +111,21 @@ async def test_waits_end_when_the_node_closes(scene, gone):
     assert {name: await failure(wait) for name, wait in begun.items()} == ON_CLOSE
     assert await failure(receipt) == "DeliveryFailed"
     assert await failure(parcels) == "NodeClosed"
+
+
+async def test_a_peer_that_restarts_out_of_reach_fails_what_waits(scene):
+    """Once bob is back as another run, whoever waited for the old one is told; new words arrive.
+
+    Whether alice hears of the end of the old run first or of the new one is up to the network.
+    """
+    network, alice, bob, _carol = scene
+    network.unplug("bob")
+    receipt = await alice.later("deliver", "bob", 1, 64)
+    call = await alice.later("call", "bob", "echo", 1, 2 * PATIENCE_SECONDS)
+    await bob.ask("anew")
+    network.plug("bob")
+    assert await failure(receipt) in ("DeliveryFailed", "PeerRestarted")
+    assert await failure(call) in ("DeliveryFailed", "PeerRestarted")
+    await alice.ask("wait_for", "bob", PATIENCE_SECONDS)
+    assert await alice.ask("call", "bob", "echo", 2) == 2
+    assert await bob.ask("tally", "alice", "parcel") == [0, digest_of([])]
