@@ -8,13 +8,21 @@ import hashlib
 import json
 import os
 import sys
+import time
+from collections import defaultdict
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from mesh import Node
+from mesh import Node, Peer
+from nodes import Ticker, numbered
+from speech import SUBJECTS, word
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _PATIENCE_SECONDS = 60.0
+# Talking is steady, so that there is traffic at every moment of a fault, and little at each.
+_WORDS_A_BREATH = 20
+_BREATH_SECONDS = 0.01
 
 
 class NodeFailed(Exception):
@@ -31,13 +39,18 @@ class OtherNode:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
+        self.name = "other"
         self.id = ""
         self.endpoint = ""
 
     @classmethod
-    async def begin(cls, **fields: Any) -> Self:
-        """Start a process; `fields` are keywords of its Node. Raises NodeFailed."""
+    async def begin(cls, *prefix: str, **fields: Any) -> Self:
+        """Start a process; `fields` are keywords of its Node. Raises NodeFailed.
+
+        `prefix`: a command that runs the one given to it, in another namespace for instance.
+        """
         process = await asyncio.create_subprocess_exec(
+            *prefix,
             sys.executable,
             __file__,
             json.dumps(fields),
@@ -47,6 +60,7 @@ class OtherNode:
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
         )
         other = cls(process)
+        other.name = fields.get("name", other.name)
         try:
             other.id, other.endpoint = await other._answer()
         except BaseException:
@@ -59,6 +73,10 @@ class OtherNode:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([verb, *arguments]).encode() + b"\n")
         return await self._answer()
+
+    async def later(self, verb: str, *arguments: Any) -> "Later":
+        """Begin a command there that may take long; others can be asked meanwhile."""
+        return Later(self, await self.ask("begin", verb, *arguments))
 
     async def _answer(self) -> Any:
         assert self.process.stdout is not None
@@ -83,18 +101,49 @@ class OtherNode:
             raise
 
 
+class Later:
+    """A command that was begun."""
+
+    def __init__(self, other: OtherNode, number: int) -> None:
+        self._other = other
+        self._number = number
+
+    async def done(self) -> bool:
+        """Whether it has ended."""
+        return bool(await self._other.ask("ended", self._number))
+
+    async def outcome(self) -> Any:
+        """What it comes to, when it has. Raises NodeFailed."""
+        return await self._other.ask("outcome", self._number)
+
+    async def seconds(self) -> float:
+        """How long it took."""
+        return float(await self._other.ask("seconds", self._number))
+
+
+class _Tally:
+    """How many messages came, and one hash of their bodies in order."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.hash = hashlib.sha256()
+
+    def add(self, body: bytes) -> None:
+        self.count += 1
+        self.hash.update(body)
+
+
 class _Commands:
     """The verbs; each is a method."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._count = 0
-        self._hash = hashlib.sha256()
-
-        @node.on("log")
-        async def log(body: Any) -> None:
-            self._count += 1
-            self._hash.update(body)
+        self._tallies: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        self._begun: list[asyncio.Task[Any]] = []
+        self._seconds: dict[int, float] = {}
+        self._hushed = asyncio.Event()
+        for subject in (*SUBJECTS, "parcel"):
+            self._listen(subject)
 
         @node.serve("echo")
         async def echo(body: Any) -> Any:
@@ -104,21 +153,104 @@ class _Commands:
         async def die(_body: Any) -> None:
             os._exit(9)
 
+    def _listen(self, subject: str) -> None:
+        @self._node.on(subject)
+        async def note(body: Any, *, peer: Peer) -> None:
+            self._tallies[peer.name, subject].add(body)
+
+    async def begin(self, verb: str, *arguments: Any) -> int:
+        """Run a command in a task of its own: the number to ask for its outcome."""
+        number, began = len(self._begun), time.monotonic()
+        task = asyncio.create_task(getattr(self, verb)(*arguments))
+        task.add_done_callback(lambda _: self._seconds.update({number: time.monotonic() - began}))
+        self._begun.append(task)
+        return number
+
+    async def ended(self, number: int) -> bool:
+        """Whether a command that was begun has ended."""
+        return self._begun[number].done()
+
+    async def outcome(self, number: int) -> Any:
+        """Wait for a command that was begun: its answer."""
+        return await self._begun[number]
+
+    async def seconds(self, number: int) -> float:
+        """How long a command took that has ended."""
+        return self._seconds[number]
+
     async def allow(self, peer_id: str, name: str) -> None:
         """Trust a peer."""
         self._node.trust.allow(peer_id, name=name)
 
-    async def connect(self, endpoint: str, peer_id: str) -> str:
+    async def connect(self, endpoint: str, peer_id: str, timeout: float | None = None) -> str:
         """Dial a peer: its name."""
-        return (await self._node.connect(endpoint, id=peer_id)).name
+        return (await self._node.connect(endpoint, id=peer_id, timeout=timeout)).name
 
-    async def call(self, peer: str, subject: str, body: Any) -> Any:
+    async def wait_for(self, peer: str, timeout: float) -> str:
+        """Wait for a peer that dials: its name."""
+        return (await self._node.wait_for(peer, timeout=timeout)).name
+
+    async def ping(self, peer: str, timeout: float) -> float:
+        """A round trip to a peer."""
+        return await self._node.ping(peer, timeout=timeout)
+
+    async def presence(self, peer: str) -> str:
+        """What is known of a peer at this moment."""
+        return self._node.running.presence_of((await self._node.peer(peer)).id)
+
+    async def call(self, peer: str, subject: str, body: Any, timeout: float | None = None) -> Any:
         """Ask a peer."""
-        return await self._node.call(peer, subject, body)
+        return await self._node.call(peer, subject, body, timeout=timeout)
 
-    async def tally(self) -> list[Any]:
-        """How many messages came, and one hash of their bodies in order."""
-        return [self._count, self._hash.hexdigest()]
+    async def deliver(self, peer: str, count: int, size: int) -> None:
+        """Send so many parcels, waiting for room, and wait until the peer has them."""
+        for body in numbered(count, size):
+            receipt = await self._node.send(peer, "parcel", body)
+        await receipt.delivered()
+
+    async def crowded(self, peer: str) -> bool:
+        """Whether somebody waits for room for a message to a peer."""
+        running = self._node.running
+        return bool(running.dispatch.mailboxes[(await self._node.peer(peer)).id]._line)
+
+    async def sessions(self, peer: str) -> int:
+        """How many sessions there are with a peer whose keys are not forgotten."""
+        association = self._node.running.engine.association((await self._node.peer(peer)).id)
+        return 0 if association is None else len(association.sessions.by_id)
+
+    async def talk(self, peer: str) -> int:
+        """Send to a peer until `hush`, and wait until all is handled there: how many messages."""
+        receipts = set()
+        ticker = Ticker(_BREATH_SECONDS)
+        for number in count():
+            subject, body = word(self._node.name, peer, number)
+            receipts.add(await self._node.send(peer, subject, body))
+            if number % _WORDS_A_BREATH == 0:
+                if self._hushed.is_set():
+                    break
+                await ticker.next()
+        ticker.stop()
+        for receipt in receipts:
+            await receipt.handled()
+        return number + 1
+
+    async def hush(self) -> None:
+        """Talk no more."""
+        self._hushed.set()
+
+    async def tally(self, peer: str, subject: str = "log") -> list[Any]:
+        """How many messages of a subject came from a peer, and one hash of their bodies."""
+        tally = self._tallies[peer, subject]
+        return [tally.count, tally.hash.hexdigest()]
+
+    async def anew(self) -> None:
+        """Close the node and start it again: another run with the same identity."""
+        await self._node.close()
+        await self._node.start()
+
+    async def close(self) -> None:
+        """Close the node."""
+        await self._node.close()
 
     async def counters(self) -> dict[str, int]:
         """The node's counters."""
@@ -126,7 +258,7 @@ class _Commands:
 
 
 async def _serve(fields: dict[str, Any]) -> None:
-    node = Node("other", **{"home": ":memory:", **fields})
+    node = Node(**{"name": "other", "home": ":memory:", **fields})
     commands = _Commands(node)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()

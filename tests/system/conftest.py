@@ -1,13 +1,19 @@
 """Whole nodes on real sockets, in this process and in others."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from hosts import acquaint
 from mesh import Node
+from namespaces import Network, why_unusable
 from node_process import OtherNode
 from nodes import Journal
+
+# On a host that nobody else uses.
+PORT = 7000
 
 
 @pytest.fixture
@@ -71,10 +77,35 @@ async def start_process() -> AsyncIterator[Callable[..., Awaitable[OtherNode]]]:
     """Start nodes in processes of their own, which end with the test."""
     begun: list[OtherNode] = []
 
-    async def start(**fields: Any) -> OtherNode:
-        begun.append(await OtherNode.begin(**fields))
+    async def start(*prefix: str, **fields: Any) -> OtherNode:
+        begun.append(await OtherNode.begin(*prefix, **fields))
         return begun[-1]
 
     yield start
     for other in begun:
         await other.end()
+
+
+@pytest.fixture
+async def start_hosts() -> AsyncIterator[Callable[..., Awaitable[tuple[Any, ...]]]]:
+    """Start nodes on hosts of a network: it, and the nodes, which trust each other, connected.
+
+    Each has dialled those that are named after it.
+    """
+    if why := why_unusable():
+        pytest.skip(why)
+    async with AsyncExitStack() as stack:
+
+        async def start(*names: str, **fields: Any) -> tuple[Any, ...]:
+            network = stack.enter_context(Network.of(*names))
+            nodes = []
+            for name in names:
+                # Not any free port: another run of the node is looked for at the same endpoint.
+                listen = f"tcp://{network[name].address}:{PORT}"
+                prefix = network[name].prefix
+                nodes.append(await OtherNode.begin(*prefix, name=name, listen=listen, **fields))
+                stack.push_async_callback(nodes[-1].end)
+            await acquaint(*nodes)
+            return network, *nodes
+
+        yield start

@@ -89,7 +89,7 @@ async def test_a_killed_peer_fails_everything_when_it_is_back(tmp_path, start_no
         await dying
     assert (await alice.wait_for("other", timeout=30)).id == peer.id
     await (await alice.send("other", "log", b"after")).handled()
-    assert (await back.ask("tally"))[0] == 1
+    assert (await back.ask("tally", "alice"))[0] == 1
 
 
 async def test_a_killed_process_does_not_disturb_others(start_node, start_process, bob, carol):

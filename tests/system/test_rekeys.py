@@ -28,7 +28,7 @@ async def test_renewals_lose_nothing_and_begin_nothing_anew(start_node, start_pr
     await receipt.handled()
     ticker.stop()
     assert ticker.times[-1] - ticker.times[0] >= 6.0
-    assert await other.ask("tally") == [MESSAGES, digest_of(bodies)]
+    assert await other.ask("tally", "alice") == [MESSAGES, digest_of(bodies)]
     for counters in (alice.counters(), await other.ask("counters")):
         assert counters["sessions.renewed"] >= 5
         assert counters["sessions.established"] == 1
