@@ -39,6 +39,9 @@ _COMMON_OPTIONS: dict[int, int | bytes] = {
     # Milliseconds. libzmq's thread answers them, so they live while Python is busy.
     zmq.HEARTBEAT_IVL: 2_000,
     zmq.HEARTBEAT_TIMEOUT: 6_000,
+    # Where output is stuck no heartbeat is under way: then what nobody confirmed for so long ends
+    # the connection, and not TCP's own patience, which grows with the outage.
+    zmq.TCP_MAXRT: 6_000,
     # What does not open with 0xff is taken for ZMTP 1.0, which passes by every limit here; libzmq
     # refuses it where a domain is set. The domain has no handler, so nobody else is asked.
     zmq.ZAP_DOMAIN: b"noisemesh",

@@ -196,7 +196,7 @@ class _Commands:
 
     async def presence(self, peer: str) -> str:
         """What is known of a peer at this moment."""
-        return self._node.running.presence_of((await self._node.peer(peer)).id)
+        return self._node.presence(peer).value
 
     async def call(self, peer: str, subject: str, body: Any, timeout: float | None = None) -> Any:
         """Ask a peer."""

@@ -14,6 +14,7 @@ from hosts import (
     until_heard,
     until_met,
     until_missed,
+    until_so,
 )
 from nodes import digest_of, numbered
 
@@ -58,6 +59,20 @@ async def test_a_partition_outlives_the_connection(start_hosts):
         after = network.connections("alice", "bob")
         assert after
         assert not before & after
+
+
+async def test_a_connection_with_output_that_is_stuck_ends_while_nothing_passes(start_hosts):
+    """No heartbeat is under way there, and TCP would be patient for longer than the outage was."""
+    network, alice, bob = await start_hosts("alice", "bob")
+
+    async def none_is_left():
+        return not network.connections("alice", "bob") | network.connections("bob", "alice")
+
+    async with conversation(alice, bob):
+        network.unplug("alice")
+        await until_so(none_is_left)
+        network.plug("alice")
+        await until_heard(alice, bob)
 
 
 async def test_renewals_survive_partitions_that_meet_them(start_hosts):

@@ -43,6 +43,7 @@ def short(monkeypatch):
 def test_no_option_is_forgotten_or_unlimited():
     """Both kinds of socket have the limits, none of which is 0 or endless but by intention."""
     limits = {zmq.SNDHWM, zmq.RCVHWM, zmq.HANDSHAKE_IVL, zmq.HEARTBEAT_IVL, zmq.HEARTBEAT_TIMEOUT}
+    limits.add(zmq.TCP_MAXRT)
     for table in (ROUTER_OPTIONS, DEALER_OPTIONS):
         assert all(table[name] > 0 for name in limits)
         assert table[zmq.LINGER] == 0
