@@ -24,7 +24,8 @@ from mesh.runtime.told import Told
 
 logger = logging.getLogger("noisemesh")
 
-# A connection that is cut at once is dialled again more and more slowly, never in step.
+# A connection that is cut before anybody proved who answers is dialled again more and more slowly,
+# never in step.
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 _STOOD_SECONDS = 1.0
@@ -179,11 +180,11 @@ class Dialer:
             wish.trouble = notice.reason
 
     def _on_lost(self, wish: _Wish, reason: str) -> None:
-        """A connection is gone: at once again, unless it never stood for long."""
+        """A connection is gone: at once again if it led to the peer or stood for long."""
         logger.info("connection to %s lost: %s", wish.endpoint, reason)
         wish.trouble = reason
         stood_since, wish.connected_at = wish.connected_at, inf
-        if self._loop.time() - stood_since > _STOOD_SECONDS:
+        if wish.proved or self._loop.time() - stood_since > _STOOD_SECONDS:
             wish.pause = _FIRST_PAUSE_SECONDS
         self._hang_up(wish)
         self._dial_after(wish, wish.pause * (0.5 + self._jitter.random()))

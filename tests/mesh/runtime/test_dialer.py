@@ -233,6 +233,22 @@ async def test_a_connection_that_stood_is_dialled_again_at_once():
 
 
 @in_virtual_time
+async def test_a_connection_that_led_to_the_peer_is_dialled_again_at_once():
+    """However soon each of them is cut: the pauses grow only while nobody proves who answers."""
+    stage = Stage()
+    await stage.connected()
+    for count in range(2, 12):
+        stage.is_lost()
+        assert await stage.until_dialled(count) <= 0.1
+        stage.stands()
+    for count in range(12, 16):
+        stage.is_lost()
+        pause = await stage.until_dialled(count)
+        stage.dialer.on_notice(Connected(stage.route))
+    assert pause > 0.1
+
+
+@in_virtual_time
 async def test_a_loss_before_the_connection_stood_counts_as_one_that_never_stood():
     """What answers but is no node is not dialled at once again and again."""
     stage = Stage()
