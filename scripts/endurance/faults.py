@@ -6,8 +6,12 @@ It sees lengths, directions and the clear header, and nothing else.
 from random import Random
 
 from endurance.relay import Torn
+from handshake.constants import TAG_BYTES
 from mesh.wire import frames
+from mesh.wire.messages import encode_head
 
+NUMBERS_ALONE_BYTES = frames.DATA_HEADER_BYTES + len(encode_head(0, 0, [0], 0, 0)) + TAG_BYTES
+"""What a frame takes that carries nothing but acknowledgements and credit."""
 _REMEMBERED_FRAMES = 256
 
 
@@ -101,3 +105,21 @@ class DropShort:
             self.count += 1
             return []
         return [body]
+
+
+class Ration:
+    """Of the data frames of at least `least_bytes` so many pass as are `left`; others vanish."""
+
+    def __init__(self, least_bytes: int, left: int = 0) -> None:
+        self.left = left
+        self.refused = 0
+        self._least_bytes = least_bytes
+
+    def __call__(self, _towards: str, body: bytes) -> list[bytes | Torn]:
+        if not is_data(body) or len(body) < self._least_bytes:
+            return [body]
+        if self.left:
+            self.left -= 1
+            return [body]
+        self.refused += 1
+        return []

@@ -153,6 +153,7 @@ class _Connection:
         self, relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.flows: list[_Flow] = []
+        self.ended = False
         self._relay = relay
         self._reader = reader
         self._writers = [writer]
@@ -180,6 +181,7 @@ class _Connection:
 
     def close(self, *, reset: bool) -> None:
         """End both sides: with RST, or with all that was written before a FIN."""
+        self.ended = True
         for writer in self._writers:
             if reset and not writer.transport.is_closing():
                 plain = writer.get_extra_info("socket")
@@ -225,6 +227,8 @@ class _Flow:
                 head = await self._reader.readexactly(1)
                 size_bytes = await self._reader.readexactly(8 if head[0] & _LONG else 1)
                 body = await self._reader.readexactly(int.from_bytes(size_bytes, "big"))
+                if self._connection.ended:
+                    return
                 if head[0] & _COMMAND:
                     self.put(head + size_bytes + body)
                 else:

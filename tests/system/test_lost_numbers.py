@@ -2,14 +2,10 @@
 
 import asyncio
 
-from endurance.faults import DropShort
+from endurance.faults import NUMBERS_ALONE_BYTES, DropShort
 from endurance.relay import Relay
-from mesh.wire import frames
-from mesh.wire.messages import encode_head
 from nodes import Journal, digest_of, join, numbered, until
 
-TAG_BYTES = 16
-NUMBERS_ALONE = frames.DATA_HEADER_BYTES + len(encode_head(0, 0, [0], 0, 0)) + TAG_BYTES
 RESETS = [False, True]
 
 
@@ -20,7 +16,7 @@ async def test_numbers_around_cuts_are_lost(start_node, alice):
     """
     bob = await start_node("bob", window_bytes=1 << 16, max_message_bytes=1 << 14)
     journal, bodies = Journal(bob), numbered(3000, 1000)
-    drop = DropShort(NUMBERS_ALONE)
+    drop = DropShort(NUMBERS_ALONE_BYTES)
     async with Relay(bob.endpoints[0], drop) as relay:
         await join(alice, bob, relay.endpoint)
         outgoing = alice.running.engine.outgoing(bob.id)

@@ -10,6 +10,7 @@ from endurance.relay import BOTH, TO_DIALLER, TO_LISTENER, Relay, unaltered
 from nodes import join, until
 from talk import Talk
 
+
 @pytest.fixture
 async def relay(bob):
     """A relay before bob, which leaves before the nodes do."""
