@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mesh import Node
+from nodes import Ticker, digest_of, numbered
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _PATIENCE_SECONDS = 60.0
@@ -115,6 +116,18 @@ class _Commands:
     async def call(self, peer: str, subject: str, body: Any) -> Any:
         """Ask a peer."""
         return await self._node.call(peer, subject, body)
+
+    async def talk(self, peer: str, count: int, share: int, seconds: float) -> str:
+        """Tell a peer numbered messages, `share` a tick: one hash of their bodies in order."""
+        bodies = numbered(count)
+        ticker = Ticker(seconds)
+        for number, body in enumerate(bodies, 1):
+            receipt = await self._node.send(peer, "log", body)
+            if number % share == 0:
+                await ticker.next()
+        ticker.stop()
+        await receipt.handled()
+        return digest_of(bodies)
 
     async def tally(self) -> list[Any]:
         """How many messages came, and one hash of their bodies in order."""
