@@ -394,6 +394,7 @@ class Association:
             self.directory.authenticated(route, self.peer_id)
         if changed:
             self.sending.send_all_again()
+            self.renewal.on_new_path()
 
     def doubt_route(self) -> None:
         """What we send stays unanswered while frames come by another verified path: take that.

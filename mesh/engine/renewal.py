@@ -121,6 +121,22 @@ class Renewal:
 
     # -- both
 
+    def on_new_path(self) -> None:
+        """What an exchange said last may have died with the old path: say it again at once.
+
+        The pauses of its repeats had grown while there was no way to the peer.
+        """
+        association = self._association
+        sending, sessions = association.sending, association.sessions
+        now = association.context.now.elapsed
+        if self._parent is not None and self._parent is sessions.current:
+            self._repeat = Repeat(now)
+            sending.control(self._parent, messages.FRESH_1, self._message_1)
+        for session in list(sessions.by_id.values()):
+            if session.confirming_ping is not None:
+                session.confirming_ping = Repeat(now)
+                sending.control(session, messages.PING, association.liveness.ping(now))
+
     def on_confirmed(self, session: Session) -> None:
         """A session was confirmed: answers on older ones are not needed any more."""
         if session is self._association.sessions.current:
