@@ -92,12 +92,13 @@ async def survive_cuts(plan: CutsPlan) -> CutsReport:
             await _ask([dialler, listener], "talk", plan.messages, plan.size, plan.rate)
         heard = await _ask([dialler, listener], "heard")
         counters = await _ask([dialler, listener], "counters")
-    return _report(plan, cutter.cuts, heard, counters)
+    return report(plan, cutter.cuts, heard, counters)
 
 
-def _report(
+def report(
     plan: CutsPlan, cuts: Sequence[Cut], heard: Sequence[Heard], counters: Sequence[dict[str, int]]
 ) -> CutsReport:
+    """What both sides heard and counted, together."""
     return CutsReport(
         plan=plan,
         cuts=len(cuts),

@@ -117,7 +117,7 @@ class _Commands:
         """Ask a peer."""
         return await self._node.call(peer, subject, body)
 
-    async def talk(self, peer: str, count: int, share: int, seconds: float) -> str:
+    async def recite(self, peer: str, count: int, share: int, seconds: float) -> str:
         """Tell a peer numbered messages, `share` a tick: one hash of their bodies in order."""
         bodies = numbered(count)
         ticker = Ticker(seconds)

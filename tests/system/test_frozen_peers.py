@@ -38,7 +38,9 @@ class Conversation:
         self.alice.trust.allow(self.other.id, name="other")
         await self.other.ask("allow", str(self.alice.id), "alice")
         await self.alice.connect(self.other.endpoint, id=self.other.id)
-        self._heard = asyncio.create_task(self.other.ask("talk", "alice", MESSAGES, SHARE, SECONDS))
+        self._heard = asyncio.create_task(
+            self.other.ask("recite", "alice", MESSAGES, SHARE, SECONDS)
+        )
         self._told = asyncio.create_task(self._tell())
         await self._journal.until(MESSAGES // 10)
 
@@ -70,12 +72,12 @@ class Conversation:
     @property
     def peer_id(self):
         """The other's id, as alice knows it."""
-        return next(iter(self.alice.running.dispatch.mailboxes))
+        return self.alice.trust.list()[0].id
 
     @property
     def presence(self):
         """What alice thinks of the other."""
-        return self.alice.running.presence[self.peer_id]
+        return self.association.liveness.presence
 
     async def end(self):
         """Everything came, both ways: once, in order, unchanged, and by the delivery of before."""
