@@ -301,7 +301,8 @@ class Association:
     def hello(self, route: Route) -> bool:
         """Announce a new connection on the session that is sent on. False without one."""
         session = self.sessions.current
-        return session is not None and self._ask(messages.HELLO, session, route)
+        greeted = session is not None and self._ask(messages.HELLO, session, route)
+        return greeted and self.renewal.greet(route)
 
     def on_superseded(self) -> None:
         """Another instance with our identity took our place at this peer."""

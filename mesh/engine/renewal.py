@@ -132,10 +132,25 @@ class Renewal:
         if self._parent is not None and self._parent is sessions.current:
             self._repeat = Repeat(now)
             sending.control(self._parent, messages.FRESH_1, self._message_1)
-        for session in list(sessions.by_id.values()):
-            if session.confirming_ping is not None:
-                session.confirming_ping = Repeat(now)
-                sending.control(session, messages.PING, association.liveness.ping(now))
+        for session in self._unconfirmed():
+            session.confirming_ping = Repeat(now)
+            sending.control(session, messages.PING, association.liveness.ping(now))
+
+    def greet(self, route: Route) -> bool:
+        """Repeat a `hello` on each session that waits to be confirmed: True, as it was said.
+
+        The peer may have taken that one, and be done with the older one that we send on.
+        """
+        association = self._association
+        token = association.routes.token(route)
+        for session in self._unconfirmed():
+            association.sending.control(session, messages.HELLO, token, route=route)
+        return True
+
+    def _unconfirmed(self) -> list[Session]:
+        """Sessions that are complete on our side, and on which no frame has come."""
+        sessions = self._association.sessions.by_id.values()
+        return [session for session in sessions if session.confirming_ping is not None]
 
     def on_confirmed(self, session: Session) -> None:
         """A session was confirmed: answers on older ones are not needed any more."""
