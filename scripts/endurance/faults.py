@@ -20,6 +20,26 @@ def is_data(body: bytes) -> bool:
     return len(body) > frames.DATA_HEADER_BYTES and body[1] in (frames.DATA, frames.BULK)
 
 
+class _Chance:
+    """Strikes now and then, `share` of the times: never rarely by accident, never in step."""
+
+    def __init__(self, dice: Random, share: float) -> None:
+        self._dice = dice
+        self._longest = max(1, round(2 / share) - 1)
+        self._left = self._next()
+
+    def strikes(self) -> bool:
+        """Whether it is this time."""
+        self._left -= 1
+        if self._left:
+            return False
+        self._left = self._next()
+        return True
+
+    def _next(self) -> int:
+        return self._dice.randint(1, self._longest)
+
+
 class Record:
     """Every frame that came, with its direction."""
 
@@ -37,10 +57,10 @@ class Flip:
     def __init__(self, dice: Random, share: float) -> None:
         self.count = 0
         self._dice = dice
-        self._share = share
+        self._chance = _Chance(dice, share)
 
     def __call__(self, _towards: str, body: bytes) -> list[bytes | Torn]:
-        if not is_data(body) or self._dice.random() >= self._share:
+        if not is_data(body) or not self._chance.strikes():
             return [body]
         self.count += 1
         changed = bytearray(body)
@@ -55,10 +75,10 @@ class Tear:
     def __init__(self, dice: Random, share: float) -> None:
         self.count = 0
         self._dice = dice
-        self._share = share
+        self._chance = _Chance(dice, share)
 
     def __call__(self, _towards: str, body: bytes) -> list[bytes | Torn]:
-        if not is_data(body) or self._dice.random() >= self._share:
+        if not is_data(body) or not self._chance.strikes():
             return [body]
         self.count += 1
         return [Torn(body, self._dice.randrange(1, len(body)))]
@@ -73,13 +93,13 @@ class Replay:
     def __init__(self, dice: Random, share: float) -> None:
         self.count = 0
         self._dice = dice
-        self._share = share
+        self._chance = _Chance(dice, share)
         self._passed: dict[str, list[bytes]] = {}
 
     def __call__(self, towards: str, body: bytes) -> list[bytes | Torn]:
         passed = self._passed.setdefault(towards, [])
         forwarded: list[bytes | Torn] = [body]
-        if passed and self._dice.random() < self._share:
+        if passed and self._chance.strikes():
             self.count += 1
             forwarded.append(self._dice.choice(passed))
         if len(passed) < _REMEMBERED_FRAMES:

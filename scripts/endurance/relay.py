@@ -233,18 +233,21 @@ class _Flow:
                     self.put(head + size_bytes + body)
                 else:
                     self.frames += 1
-                    self._put_altered(body)
+                    if self._put_altered(body):
+                        return
                 if self._line.qsize() >= _LINE_PARTS:
                     await self._line.join()
         self.put(b"", last=True)
 
-    def _put_altered(self, body: bytes) -> None:
+    def _put_altered(self, body: bytes) -> bool:
+        """Whether that was the last of this connection."""
         for altered in self._relay.alter(self.towards, body):
             if isinstance(altered, Torn):
                 whole = part(altered.body)
                 self.put(whole[: len(whole) - len(altered.body) + altered.kept], last=True)
-            else:
-                self.put(part(altered))
+                return True
+            self.put(part(altered))
+        return False
 
     async def write(self) -> None:
         """Give the other side what stands in line, when it may leave."""

@@ -59,6 +59,7 @@ def test_a_short_run_loses_nothing(capsys):
     assert printed["memory"] == []
 
 
+@pytest.mark.slow
 def test_a_stalled_handler_is_measured(capsys, monkeypatch):
     """What the sender could send is bounded by the window; both peaks are told."""
     monkeypatch.setattr(command, "HELD_SIZES", (65_536,))

@@ -16,7 +16,7 @@ class Talk:
         self,
         first: Node,
         second: Node,
-        count: int = 2000,
+        count: int,
         *,
         share: int = 20,
         seconds: float = 0.01,

@@ -20,8 +20,8 @@ async def relay(bob):
 
 @pytest.fixture
 async def talk(alice, bob, relay):
-    """2,000 messages each way, by the relay; when the nodes have closed nothing more has come."""
-    talk = Talk(alice, bob)
+    """1,000 messages each way, by the relay; when the nodes have closed nothing more has come."""
+    talk = Talk(alice, bob, 1000)
     await join(alice, bob, relay.endpoint)
     yield talk
     await alice.close()
@@ -39,16 +39,16 @@ async def test_cut_again_and_again(alice, bob, relay, talk, dice, resets):
     """By FINs alone or by RSTs alone, most of them before the last one is got over."""
     async with Cutter(relay, dice, shortest=0.02, longest=0.15, resets=resets) as cutter:
         await talk.speak()
+        await until(lambda: cutter.in_traffic >= 3)
     await talk.check_heard()
-    assert cutter.in_traffic >= 3
-    assert relay.connections > cutter.in_traffic
+    assert {cut.reset for cut in cutter.cuts} == {resets == 1.0}
 
 
 @pytest.mark.parametrize("towards", [BOTH, [TO_LISTENER], [TO_DIALLER]], ids=" and ".join)
 async def test_stalled_and_let_go(alice, bob, relay, talk, towards):
     """Held, both ways or one, until it was sent again; then it comes after all, twice by now."""
     talking = asyncio.create_task(talk.speak())
-    await until(lambda: talk.sent >= 500)
+    await until(lambda: talk.sent >= 300)
     relay.stall(towards)
     await until(lambda: counted("sent.batches_again", alice, bob))
     relay.go_on(towards)
@@ -71,21 +71,20 @@ async def test_everything_takes_its_time(alice, bob, relay, talk):
 
 async def test_torn_in_the_middle_of_a_part(alice, bob, relay, talk, dice):
     """A part that ends before it is whole is no frame, and what was in it comes again."""
-    relay.alter = tear = Tear(dice, 0.02)
+    relay.alter = tear = Tear(dice, 0.1)
     await talk.speak()
-    await until(lambda: tear.count >= 3)
     relay.alter = unaltered
     await talk.check_heard()
-    assert relay.connections == tear.count + 1
+    assert 1 < relay.connections <= tear.count + 1
 
 
 async def test_bits_are_flipped(alice, bob, relay, talk, dice):
     """Frames that were changed do not open, whatever bit it was; what was in them comes again."""
-    relay.alter = flip = Flip(dice, 0.05)
+    relay.alter = flip = Flip(dice, 0.1)
     await talk.speak()
     relay.alter = unaltered
     await talk.check_heard()
-    assert flip.count >= 3
+    assert flip.count >= 2
     await until(lambda: counted("dropped.forged", alice, bob) == flip.count)
     assert counted("sessions.established", alice, bob) == 2
 
