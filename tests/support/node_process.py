@@ -118,7 +118,11 @@ class _Commands:
         return await self._node.call(peer, subject, body)
 
     async def recite(self, peer: str, count: int, share: int, seconds: float) -> str:
-        """Tell a peer numbered messages, `share` a tick: one hash of their bodies in order."""
+        """Tell a peer numbered messages, `share` a tick: one hash of their bodies in order.
+
+        Waits for the peer first.
+        """
+        await self._node.wait_for(peer)
         bodies = numbered(count)
         ticker = Ticker(seconds)
         for number, body in enumerate(bodies, 1):
