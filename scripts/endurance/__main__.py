@@ -132,7 +132,11 @@ def as_json(cuts: Sequence[CutsReport], held: Sequence[HeldReport]) -> dict[str,
             for report in cuts
         ],
         "memory": [
-            {**report._asdict(), **report.filled._asdict(), "filled": None} for report in held
+            {
+                **report.filled._asdict(),
+                **{k: v for k, v in report._asdict().items() if k != "filled"},
+            }
+            for report in held
         ],
     }
 
