@@ -299,7 +299,8 @@ class Association:
     def hello(self, route: Route) -> bool:
         """Announce a new connection on the session that is sent on. False without one."""
         session = self.sessions.current
-        return session is not None and self._ask(messages.HELLO, session, route)
+        greeted = session is not None and self._ask(messages.HELLO, session, route)
+        return greeted and self.renewal.greet(route)
 
     def on_superseded(self) -> None:
         """Another instance with our identity took our place at this peer."""
@@ -392,6 +393,7 @@ class Association:
             self.directory.authenticated(route, self.peer_id)
         if changed:
             self.sending.send_all_again()
+            self.renewal.on_new_path()
 
     def doubt_route(self) -> None:
         """What we send stays unanswered while frames come by another verified path: take that.

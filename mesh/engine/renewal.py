@@ -121,6 +121,37 @@ class Renewal:
 
     # -- both
 
+    def on_new_path(self) -> None:
+        """What an exchange said last may have died with the old path: say it again at once.
+
+        The pauses of its repeats had grown while there was no way to the peer.
+        """
+        association = self._association
+        sending, sessions = association.sending, association.sessions
+        now = association.context.now.elapsed
+        if self._parent is not None and self._parent is sessions.current:
+            self._repeat = Repeat(now)
+            sending.control(self._parent, messages.FRESH_1, self._message_1)
+        for session in self._unconfirmed():
+            session.confirming_ping = Repeat(now)
+            sending.control(session, messages.PING, association.liveness.ping(now))
+
+    def greet(self, route: Route) -> bool:
+        """Repeat a `hello` on each session that waits to be confirmed: True, as it was said.
+
+        The peer may have taken that one, and be done with the older one that we send on.
+        """
+        association = self._association
+        token = association.routes.token(route)
+        for session in self._unconfirmed():
+            association.sending.control(session, messages.HELLO, token, route=route)
+        return True
+
+    def _unconfirmed(self) -> list[Session]:
+        """Sessions that are complete on our side, and on which no frame has come."""
+        sessions = self._association.sessions.by_id.values()
+        return [session for session in sessions if session.confirming_ping is not None]
+
     def on_confirmed(self, session: Session) -> None:
         """A session was confirmed: answers on older ones are not needed any more."""
         if session is self._association.sessions.current:

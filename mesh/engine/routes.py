@@ -60,10 +60,14 @@ class RoutesOfPeer:
         challenge.again_at = now + constants.REPEAT_AFTER_SECONDS
         return challenge.token
 
+    def token(self, route: Route) -> int | None:
+        """What the path has to answer, if a challenge is under way on it."""
+        challenge = self._challenges.get(route)
+        return None if challenge is None else challenge.token
+
     def answers(self, route: Route, token: object) -> bool:
         """Whether `token` answers the challenge that was sent on this very path."""
-        challenge = self._challenges.get(route)
-        return challenge is not None and challenge.token == token
+        return token is not None and token == self.token(route)
 
     def verify(self, route: Route) -> bool:
         """The path leads to the peer. Whether it is the one that is sent on from now."""

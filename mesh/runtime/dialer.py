@@ -24,9 +24,12 @@ from mesh.runtime.told import Told
 
 logger = logging.getLogger("noisemesh")
 
-# A connection that is cut at once is dialled again more and more slowly, never in step.
+# A connection that is cut before anybody proved who answers is dialled again more and more slowly,
+# never in step; much less so where the peer has proved itself a moment ago, since it waits for us.
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_TO_PROVED_SECONDS = 0.4
+_MOMENT_SECONDS = 30.0
 _STOOD_SECONDS = 1.0
 # A connection that said goodbye is hung up, with what waits in it, once that must have left. Who
 # said it to everybody at once is not dialled by everybody at once.
@@ -51,6 +54,7 @@ class _Wish:
         self.proved = False
         self.leaving = False
         self.connected_at = inf
+        self.proved_at = -inf
         self.paused_until = 0.0
         self.pause = _FIRST_PAUSE_SECONDS
         self.trouble = "nobody answered"
@@ -181,15 +185,18 @@ class Dialer:
             wish.trouble = notice.reason
 
     def _on_lost(self, wish: _Wish, reason: str) -> None:
-        """A connection is gone: at once again, unless it never stood for long."""
+        """A connection is gone: at once again if it led to the peer or stood for long."""
         logger.info("connection to %s lost: %s", wish.endpoint, reason)
         wish.trouble = reason
         stood_since, wish.connected_at = wish.connected_at, inf
-        if self._loop.time() - stood_since > _STOOD_SECONDS:
+        now = self._loop.time()
+        if wish.proved or now - stood_since > _STOOD_SECONDS:
             wish.pause = _FIRST_PAUSE_SECONDS
         self._hang_up(wish)
         self._dial_after(wish, wish.pause * self._spread())
-        wish.pause = min(wish.pause * 2, _LONGEST_PAUSE_SECONDS)
+        lately = now - wish.proved_at < _MOMENT_SECONDS
+        longest = _LONGEST_PAUSE_TO_PROVED_SECONDS if lately else _LONGEST_PAUSE_SECONDS
+        wish.pause = min(wish.pause * 2, longest)
 
     def on_authenticated(self, event: events.RouteAuthenticated) -> None:
         """A connection leads to a peer that proved itself."""
@@ -198,6 +205,7 @@ class Dialer:
             return
         wish.led_to = event.peer_id
         wish.proved = True
+        wish.proved_at = self._loop.time()
         wish.trouble = ""
         self._told.forget((wish.endpoint, wish.pin))
         for future in wish.waiting:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mesh import Node, Peer
-from nodes import Ticker, numbered
+from nodes import Ticker, digest_of, numbered
 from speech import SUBJECTS, word
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -211,7 +211,7 @@ class _Commands:
     async def crowded(self, peer: str) -> bool:
         """Whether somebody waits for room for a message to a peer."""
         running = self._node.running
-        return bool(running.dispatch.mailboxes[(await self._node.peer(peer)).id]._line)
+        return bool(running.dispatch.mailboxes[(await self._node.peer(peer)).id]._lines)
 
     async def sessions(self, peer: str) -> int:
         """How many sessions there are with a peer whose keys are not forgotten."""
@@ -251,6 +251,22 @@ class _Commands:
     async def close(self) -> None:
         """Close the node."""
         await self._node.close()
+
+    async def recite(self, peer: str, count: int, share: int, seconds: float) -> str:
+        """Tell a peer numbered messages, `share` a tick: one hash of their bodies in order.
+
+        Waits for the peer first.
+        """
+        await self._node.wait_for(peer)
+        bodies = numbered(count)
+        ticker = Ticker(seconds)
+        for number, body in enumerate(bodies, 1):
+            receipt = await self._node.send(peer, "log", body)
+            if number % share == 0:
+                await ticker.next()
+        ticker.stop()
+        await receipt.handled()
+        return digest_of(bodies)
 
     async def counters(self) -> dict[str, int]:
         """The node's counters."""

@@ -1,5 +1,8 @@
 """Whole nodes on real sockets, in this process and in others."""
 
+import os
+import random
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -14,6 +17,14 @@ from nodes import Journal
 
 # On a host that nobody else uses.
 PORT = 7000
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Chance from a seed, which is printed where a test fails; NOISEMESH_SEED sets it."""
+    seed = int(os.environ.get("NOISEMESH_SEED") or random.randrange(1 << 32))
+    sys.stdout.write(f"NOISEMESH_SEED={seed}\n")
+    return random.Random(seed)
 
 
 @pytest.fixture

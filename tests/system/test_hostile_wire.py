@@ -4,16 +4,11 @@ import random
 import socket
 from contextlib import closing
 
-from mesh.wire import frames
+from endurance.faults import Record, is_data
+from endurance.relay import TO_LISTENER, Relay, part
 from nodes import PATIENCE_SECONDS, Journal, Ticker, join, numbered, undisturbed, until
-from relay import TO_LISTENER, Relay, part
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-
-
-def is_data(body):
-    """Whether a frame carries messages, not a handshake."""
-    return body[1] in (frames.DATA, frames.BULK)
 
 
 async def test_a_tampered_frame_is_counted_and_sent_again(alice, bob, carol, journal):
@@ -86,10 +81,11 @@ async def test_replayed_frames_are_counted_and_change_nothing(alice, bob, carol,
 
 async def test_a_recorded_conversation_opens_no_door(alice, bob, carol, journal):
     """All that was said, said again on a connection of its own, is counted and does nothing."""
-    async with undisturbed(carol, bob), Relay(bob.endpoints[0]) as relay:
+    record = Record()
+    async with undisturbed(carol, bob), Relay(bob.endpoints[0], record) as relay:
         await join(alice, bob, relay.endpoint)
         await (await alice.send("bob", "log", b"once")).handled()
-        said = [body for towards, body in relay.frames if towards is TO_LISTENER]
+        said = [body for towards, body in record.frames if towards is TO_LISTENER]
         sealed = sum(map(is_data, said))
         with closing(greeted(bob.endpoints[0])) as stranger:
             for body in said:

@@ -5,10 +5,10 @@ import signal
 import threading
 
 import pytest
+from relay import Relay
 
 from mesh import Node, NodeClosed, NotTrusted, Presence, PresenceChange, WaitTimeout
 from nodes import introduce, join, until
-from relay import Relay
 
 PATIENCE_SECONDS = 30.0
 

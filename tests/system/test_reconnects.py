@@ -2,8 +2,8 @@
 
 import asyncio
 
+from endurance.relay import TO_LISTENER, Relay
 from nodes import Journal, Ticker, join, numbered, until
-from relay import TO_LISTENER, Relay
 
 MESSAGES = 20_000
 RESETS = [False, True, True, False]
@@ -48,10 +48,15 @@ async def test_a_listener_that_goes_away_for_a_while_is_found_again(alice, bob):
     journal = Journal(bob)
     async with Relay(bob.endpoints[0]) as relay:
         await join(alice, bob, relay.endpoint)
-        swallow = True
-        relay.alter = lambda _towards, body: [] if swallow else [body]
+        swallow, swallowed = True, []
+
+        def alter(towards, body):
+            swallowed.append(towards)
+            return [] if swallow else [body]
+
+        relay.alter = alter
         receipt = await alice.send("bob", "log", b"patience")
-        await until(lambda: any(towards is TO_LISTENER for towards, _ in relay.frames))
+        await until(lambda: TO_LISTENER in swallowed)
         relay.cut()
         await until(lambda: relay.connections == 2)
         swallow = False

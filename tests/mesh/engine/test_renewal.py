@@ -95,6 +95,48 @@ def test_each_step_of_a_renewal_may_be_lost(pair, kinds, bodies, kind):
     assert len(seen) > 35
 
 
+@pytest.mark.parametrize("kind", ["FRESH_1", "FRESH_2", "ping"])
+def test_a_new_connection_carries_what_a_renewal_lost_with_the_old_one(pair, kinds, kind):
+    """At once, though the pauses of its repeats have grown; the renewal is the one of before."""
+    both = pair(rekey_after_seconds=5.0)
+    both.world.keep(both.alice, "bob")
+    assert both.world.run(10, until=both.connected)
+    lost, exchanged = messages.PING if kind == "ping" else getattr(messages, kind), set()
+
+    def lose(_sender, _receiver, frame):
+        exchanged.add(kinds.get(frame))
+        return [] if kinds.get(frame) == lost and exchanged & set(FRESH) else [frame]
+
+    intact, both.world.tamper = both.world.tamper, lose
+    assert both.world.run(10, until=lambda: lost in exchanged and exchanged & set(FRESH))
+    both.world.run(2.5)
+    both.world.tamper = intact
+    assert both.counts("sessions.renewed") == (0, 0)
+    both.world.cut(*both.world.links()[0])
+    assert both.world.run(0.5, until=lambda: min(both.counts("sessions.renewed")) >= 1)
+    assert both.counts("sessions.established") == (1, 1)
+
+
+def test_a_new_connection_is_greeted_on_an_heir_that_waits_to_be_confirmed(pair):
+    """The peer took the heir, ended its parent and could not say so: no handshake begins."""
+    both = pair(rekey_after_seconds=4.0)
+    both.world.keep(both.alice, "bob")
+    assert both.world.run(10, until=both.connected)
+    ours, theirs, intact = both.to_bob, both.to_alice, both.world.tamper
+    old = ours.sessions.current
+    ours.renewal._begin(old, both.world.elapsed)
+    both.world.collect(both.alice)
+    assert both.world.run(1, until=lambda: len(ours.sessions.by_id) == 2)
+    both.world.tamper = lambda sender, _r, frame: [frame] if sender is both.alice else []
+    assert both.world.run(1, until=lambda: theirs.sessions.current.generation == 2)
+    assert both.world.run(10, until=lambda: len(theirs.sessions.by_id) == 1)
+    assert ours.sessions.current is old
+    both.world.tamper = intact
+    both.world.cut(*both.world.links()[0])
+    assert both.world.run(0.35, until=both.same_session)
+    assert both.counts("handshakes.begun") == (1, 0)
+
+
 def test_every_frame_of_a_rekey_may_come_twice_and_late(pair, kinds, bodies):
     """Repeats are answered from cache and make no second session."""
     both = pair(rekey_after_seconds=1.0).meet()

@@ -42,6 +42,7 @@ def test_a_challenge_is_answered_by_its_own_token_on_its_own_path():
     routes = RoutesOfPeer(lambda _: None)
     assert routes.challenge(BACK, 5, 0.0) == 5
     assert routes.challenge(DIALLED, 6, 0.0) == 6
+    assert (routes.token(BACK), routes.token(OTHER_BACK)) == (5, None)
     assert routes.answers(BACK, 5)
     assert not routes.answers(BACK, 6)
     assert not routes.answers(OTHER_BACK, 5)

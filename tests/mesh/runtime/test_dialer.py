@@ -282,6 +282,36 @@ async def test_a_connection_that_stood_is_dialled_again_at_once():
 
 
 @in_virtual_time
+async def test_a_connection_that_led_to_the_peer_is_dialled_again_at_once():
+    """However soon each of them is cut."""
+    stage = Stage()
+    await stage.connected()
+    for count in range(2, 12):
+        stage.is_lost()
+        assert await stage.until_dialled(count) <= 0.1
+        stage.stands()
+
+
+@in_virtual_time
+async def test_a_peer_that_proved_itself_lately_is_not_kept_waiting():
+    """Connections that are cut before the proof are dialled within 0.6 s; after a while slower."""
+    stage = Stage()
+    await stage.connected()
+    began = asyncio.get_running_loop().time()
+    pauses = []
+    for count in range(2, 90):
+        stage.dialer.on_notice(Connected(stage.route))
+        stage.is_lost()
+        pause = await stage.until_dialled(count)
+        pauses.append((asyncio.get_running_loop().time() - began, pause))
+    soon = [pause for at, pause in pauses if at < 30]
+    late = [pause for at, pause in pauses if at > 40]
+    assert len(soon) > 50
+    assert 0.3 < max(soon) <= 0.61
+    assert max(late) > 4
+
+
+@in_virtual_time
 async def test_a_loss_before_the_connection_stood_counts_as_one_that_never_stood():
     """What answers but is no node is not dialled at once again and again."""
     stage = Stage()
