@@ -133,6 +133,20 @@ class Lines(Generic[Who]):
         line = self._lines.setdefault(key, OrderedDict())
         line[who] = message
         line.move_to_end(who, last=False)
+        if isinstance(key, str) and not self._is_held_up_by_lanes(message):
+            self._back_to_first(key)
+
+    def _back_to_first(self, subject: str) -> None:
+        """No large message holds them up any more: they are the next to wait for room.
+
+        Apart they would be passed by whoever needs less of it, again and again.
+        """
+        line = self._lines.pop(subject)
+        first = self._lines.setdefault(_FIRST, OrderedDict())
+        while line:
+            who, message = line.popitem()
+            first[who] = message
+            first.move_to_end(who, last=False)
 
     @property
     def reply_bytes(self) -> int:
@@ -151,14 +165,19 @@ class Lines(Generic[Who]):
 
     def _apart(self, message: Message, key: Key) -> Key:
         """The line beside `key` for what a large message holds up, or a large one without place."""
-        kind, subject, lanes = message.kind, message.subject, self._outgoing.lanes
-        tell = kind == messages.TELL
-        apart: Key = subject if tell else _LARGE + class_of(kind)
-        if message.size > self._outgoing.whole_bytes(kind):
-            held_up = apart in self._lines or not lanes.has_place(kind)
-        else:
-            held_up = tell and (apart in self._lines or lanes.holds(subject))
-        return apart if held_up else key
+        kind, tell = message.kind, message.kind == messages.TELL
+        apart: Key = message.subject if tell else _LARGE + class_of(kind)
+        behind = apart in self._lines and (tell or self._is_large(message))
+        return apart if behind or self._is_held_up_by_lanes(message) else key
+
+    def _is_held_up_by_lanes(self, message: Message) -> bool:
+        kind, lanes = message.kind, self._outgoing.lanes
+        if self._is_large(message):
+            return not lanes.has_place(kind)
+        return kind == messages.TELL and lanes.holds(message.subject)
+
+    def _is_large(self, message: Message) -> bool:
+        return message.size > self._outgoing.whole_bytes(message.kind)
 
 
 def _urgency(key: Key) -> int:
