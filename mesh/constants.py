@@ -52,12 +52,14 @@ NESTED_WHOLE_BYTES: Final = 8 * 1024
 # Large messages under way at a time, of each class: tells and requests by depth, and replies.
 LARGE_CLASSES: Final = DEPTH_MAX + 2
 LARGE_PER_CLASS: Final = 4
+# Those of a class that the receiver has granted room at a time, at its handlers included.
+LARGE_UNHANDLED: Final = 64
 # Batches a receiver may be at: uncredited ones, which are soon handled, come on top.
 UNFINISHED_BATCHES: Final = (
     UNHANDLED_BATCHES
     + UNACKNOWLEDGED_BATCHES
     + NESTED_BATCHES * DEPTH_MAX
-    + LARGE_PER_CLASS * LARGE_CLASSES
+    + LARGE_UNHANDLED * LARGE_CLASSES
 )
 # What a message costs of the window beside its encoded bytes: the memory of its Python objects.
 MESSAGE_OVERHEAD_BYTES: Final = 48

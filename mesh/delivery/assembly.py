@@ -6,12 +6,15 @@ a request inside a request never waits for the one it is inside of.
 """
 
 from io import BytesIO
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mesh import constants
 from mesh.counters import Counters
 from mesh.delivery.lanes import class_of
 from mesh.wire.messages import APART, TELL, Packed
+
+# Head, call id, number and null: nothing else goes ahead of room that was granted.
+_ITEM_MAX_BYTES: Final = 32
 
 
 class Announced(NamedTuple):
@@ -66,6 +69,7 @@ class Assembly:
         if (
             announced.kind not in APART
             or not 0 < announced.length <= self._room
+            or len(announced.item) > _ITEM_MAX_BYTES
             or announced.lane in self._arriving
             or len(same) >= constants.LARGE_PER_CLASS
         ):
@@ -107,6 +111,9 @@ class Assembly:
         arriving = self._arriving.pop(lane, None)
         if arriving is not None:
             if arriving.granted:
+                # A peer that takes nothing of what we say does not make us note ever more.
+                if lane in self.grants_due:
+                    self.grants_due.remove(lane)
                 self._return(class_of(arriving.announced.kind), arriving.announced.length)
             self._grant()
 
@@ -129,7 +136,10 @@ class Assembly:
             kind, length = class_of(arriving.announced.kind), arriving.announced.length
             if arriving.granted or kind in passed_over:
                 continue
-            if self._granted[kind] and self._granted_bytes + length > self._room:
+            granted = self._granted[kind]
+            if granted >= constants.LARGE_UNHANDLED or (
+                granted and self._granted_bytes + length > self._room
+            ):
                 passed_over.add(kind)
                 continue
             arriving.granted = True

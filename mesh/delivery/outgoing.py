@@ -58,7 +58,7 @@ class Outgoing:
     `new_receipt`: makes the opaque object that stands for a batch's delivery.
     `window_bytes`: the peer's initial credit. `max_message_bytes`: its limit for one message.
     `kept_bytes`: what we keep for it at most, and an open batch, until it acknowledges: replies
-    included, and what is left of a large message not.
+    included, and large messages not, of which so few chunks are under way.
     """
 
     def __init__(
@@ -197,9 +197,9 @@ class Outgoing:
 
         Raises InvalidMessage as `offer` does.
         """
-        if not self.lanes.has_place(kind):
-            # Nothing of its subject may overtake it there.
-            self.raw_subject = self.packed_subject = None
+        # The peer counts its places until it knows which of them are free.
+        if not (self.lanes.has_place(kind) and self._tell_abandoned()):
+            self.close_hot_path()
             return None
         announced = [self.lanes.next_number, kind, len(body), item]
         if self.offer(LARGE, subject, dumps_unchecked(announced)) is None:
@@ -214,7 +214,20 @@ class Outgoing:
         if number is None:
             return False
         self._abandoned.append(number)
+        self._tell_abandoned()
         return True
+
+    def _tell_abandoned(self) -> bool:
+        """Whether the peer was told of every large message that it need not wait for."""
+        abandoned = self._abandoned
+        while abandoned and self.offer(ABANDON, "", dumps_unchecked(abandoned[0])) is not None:
+            abandoned.pop(0)
+        return not abandoned
+
+    @property
+    def has_large(self) -> bool:
+        """Whether there is something left to say of large messages."""
+        return bool(self.lanes or self._abandoned)
 
     def put_chunks(self) -> bool:
         """Give chunks of large messages their places in batches. Whether there were any.
@@ -222,15 +235,11 @@ class Outgoing:
         As many as may be under way: what is said between them must not wait long.
         """
         lanes, put = self.lanes, False
-        if not lanes and not self._abandoned:
-            return False
-        while self._abandoned:
-            if self.offer(ABANDON, "", dumps_unchecked(self._abandoned[0])) is None:
-                break
-            self._abandoned.pop(0)
+        if self._abandoned:
+            self._tell_abandoned()
             self.close_batch()
         while lanes.ready and self._chunks_under_way < CHUNKS_UNDER_WAY:
-            if not self._has_room(CHUNK, lanes.chunk_bytes):
+            if not self._has_number():
                 break
             self.close_batch()
             lane, chunk = lanes.take_chunk()
@@ -247,11 +256,16 @@ class Outgoing:
             return False
         return kind not in DEPTHS or DEPTHS[kind] == self._depth
 
+    def _has_number(self) -> bool:
+        """Whether one more batch may be under way."""
+        batches = len(self.unacknowledged) + bool(self._runs)
+        return not self._ended and batches < constants.UNACKNOWLEDGED_BATCHES
+
     def _has_room(self, kind: int, charge: int) -> bool:
         """Whether a new batch with this message may be opened, after the open one was closed."""
-        batches = len(self.unacknowledged) + bool(self._runs)
-        if self._ended or batches >= constants.UNACKNOWLEDGED_BATCHES:
+        if not self._has_number():
             return False
+        batches = len(self.unacknowledged) + bool(self._runs)
         kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
         if batches and kept + charge > self.kept_bytes:
             return False
@@ -266,6 +280,10 @@ class Outgoing:
 
     def _starve(self) -> None:
         self.starved = True
+        self.close_hot_path()
+
+    def close_hot_path(self) -> None:
+        """Somebody waits: whatever comes now is offered, and does not overtake."""
         self.raw_subject = self.packed_subject = None
 
     def close_batch(self) -> None:
@@ -322,8 +340,11 @@ class Outgoing:
         depth, cost = spends or (None, 0)
         batch = Batch(self.next_number, runs, run_count, bulk, cost, receipt, chunk=chunk)
         self.next_number += 1
-        self._unacknowledged_bytes += batch.size
-        self._chunks_under_way += chunk
+        # Chunks among small messages must neither wait for nor take the room of those.
+        if chunk:
+            self._chunks_under_way += 1
+        else:
+            self._unacknowledged_bytes += batch.size
         self.unacknowledged[batch.number] = batch
         self._unsent[batch.number] = batch
         if spends is not None:
@@ -390,8 +411,10 @@ class Outgoing:
             if oldest > number:
                 break
             batch = unacknowledged.pop(oldest)
-            self._unacknowledged_bytes -= batch.size
-            self._chunks_under_way -= batch.chunk
+            if batch.chunk:
+                self._chunks_under_way -= 1
+            else:
+                self._unacknowledged_bytes -= batch.size
             delivered.append(batch.receipt)
             self._unsent.pop(oldest, None)
             self.starved = False

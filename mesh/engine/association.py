@@ -148,7 +148,7 @@ class Association:
         more_credit = outgoing.on_credit(body.credit)
         if more_credit or delivered or handled:
             self.sending.send_grants()
-            if outgoing.lanes:
+            if outgoing.has_large:
                 self.sending.send_unsent()
             emit(events.RoomAvailable(delivery))
             self.sending.look_soon()

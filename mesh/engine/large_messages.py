@@ -47,7 +47,7 @@ def _on_large(
     _association: "Association", delivery: Delivery, _batch: int, subject: str, item: Any
 ) -> bool:
     match item:
-        case [int(lane), int(kind), int(length), bytes(beside)]:
+        case [lane, kind, length, bytes(beside)] if type(lane) is type(kind) is type(length) is int:
             delivery.incoming.assembly.announce(Announced(lane, kind, subject, length, beside))
             return False
     raise MalformedFrame("not the announcement of a large message")
@@ -67,7 +67,7 @@ def _on_chunk(
     association: "Association", delivery: Delivery, batch: int, _subject: str, item: Any
 ) -> bool:
     match item:
-        case [int(lane), bytes(chunk)]:
+        case [lane, bytes(chunk)] if type(lane) is int:
             assembly = delivery.incoming.assembly
             whole = assembly.add(lane, chunk)
             if whole is None:

@@ -81,10 +81,8 @@ class Lines(Generic[Who]):
 
     def key_of(self, message: Message) -> Key:
         """The line in which this message would stand."""
-        kind, subject = message.kind, message.subject
-        if kind == messages.TELL and subject in self._lines:
-            return subject
-        key = messages.DEPTHS.get(kind, REPLIES)
+        key = messages.DEPTHS.get(message.kind, REPLIES)
+        # Whoever stands there may be of its subject, and on the way to the line of that.
         return key if key in self._lines else self._apart(message, key)
 
     def is_held_up(self, key: Key) -> bool:
@@ -93,6 +91,8 @@ class Lines(Generic[Who]):
 
     def enter(self, key: Key, who: Who, message: Message) -> bool:
         """Stand at the end of a line. Whether nobody stood there before."""
+        # Nothing of its subject may overtake it there.
+        self._outgoing.close_hot_path()
         line = self._lines.setdefault(key, OrderedDict())
         line[who] = message
         return len(line) == 1
@@ -133,6 +133,20 @@ class Lines(Generic[Who]):
         line = self._lines.setdefault(key, OrderedDict())
         line[who] = message
         line.move_to_end(who, last=False)
+        if isinstance(key, str) and not self._is_held_up_by_lanes(message):
+            self._back_to_first(key)
+
+    def _back_to_first(self, subject: str) -> None:
+        """No large message holds them up any more: they are the next to wait for room.
+
+        Apart they would be passed by whoever needs less of it, again and again.
+        """
+        line = self._lines.pop(subject)
+        first = self._lines.setdefault(_FIRST, OrderedDict())
+        while line:
+            who, message = line.popitem()
+            first[who] = message
+            first.move_to_end(who, last=False)
 
     @property
     def reply_bytes(self) -> int:
@@ -143,19 +157,27 @@ class Lines(Generic[Who]):
     def clear(self) -> list[Who]:
         """Nobody waits any more: those who did."""
         waiters = [who for line in self._lines.values() for who in line]
+        # Also for whoever is about to take the next out of one.
+        for line in self._lines.values():
+            line.clear()
         self._lines.clear()
         return waiters
 
     def _apart(self, message: Message, key: Key) -> Key:
         """The line beside `key` for what a large message holds up, or a large one without place."""
-        kind, subject, lanes = message.kind, message.subject, self._outgoing.lanes
-        if message.size > self._outgoing.whole_bytes(kind):
-            held_up = not lanes.has_place(kind)
-        else:
-            held_up = kind == messages.TELL and (subject in self._lines or lanes.holds(subject))
-        if not held_up:
-            return key
-        return subject if kind == messages.TELL else _LARGE + class_of(kind)
+        kind, tell = message.kind, message.kind == messages.TELL
+        apart: Key = message.subject if tell else _LARGE + class_of(kind)
+        behind = apart in self._lines and (tell or self._is_large(message))
+        return apart if behind or self._is_held_up_by_lanes(message) else key
+
+    def _is_held_up_by_lanes(self, message: Message) -> bool:
+        kind, lanes = message.kind, self._outgoing.lanes
+        if self._is_large(message):
+            return not lanes.has_place(kind)
+        return kind == messages.TELL and lanes.holds(message.subject)
+
+    def _is_large(self, message: Message) -> bool:
+        return message.size > self._outgoing.whole_bytes(message.kind)
 
 
 def _urgency(key: Key) -> int:

@@ -388,7 +388,7 @@ async def test_what_cannot_be_sent_raises_where_it_is_sent(alice, joined):
     for attempt, error in (
         (("", b"x"), InvalidMessage),
         (("log", {1, 2}), InvalidMessage),
-        (("log", bytes(3 << 20)), MessageTooLarge),
+        (("log", bytes((64 << 20) + 1)), MessageTooLarge),
     ):
         for send in (alice.send, alice.call):
             with pytest.raises(error):

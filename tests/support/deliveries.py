@@ -5,21 +5,25 @@ Frames are bodies as they would be sealed. What both sides count is compared wit
 
 from collections.abc import Iterable
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mesh import constants
 from mesh.counters import Counters
+from mesh.delivery.assembly import Announced
 from mesh.delivery.batches import Batch
 from mesh.delivery.incoming import Incoming
 from mesh.delivery.outgoing import Outgoing
 from mesh.limits import FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.wire.cbor import dumps
 from mesh.wire.messages import (
+    ABANDON,
     CANCEL,
+    CHUNK,
     DEPTHS,
+    LARGE,
     REPLY,
-    REQUEST,
     TELL,
+    Bodies,
     Body,
     decode_body,
     encode_head,
@@ -112,9 +116,24 @@ class Direction:
         self.sent.append((kind, subject, item))
         return True
 
+    def large(
+        self, kind: int, subject: str, body: object, call_id: int = 1, *, tag: object = None
+    ) -> bool:
+        """A message that goes in chunks. Whether there was a place for it."""
+        item, encoded = encoded_item(kind, body, call_id)
+        beside, content = b"", encoded
+        if isinstance(body, bytes):
+            beside = NULL if kind == TELL else encoded_item(kind, None, call_id)[1]
+            content = body
+        if self.outgoing.offer_large(kind, subject, beside, content, tag=tag) is None:
+            return False
+        self.sent.append((kind, subject, item))
+        return True
+
     def flush(self) -> list[Frame]:
         """Close the open batch and let everything unsent leave."""
         self.outgoing.close_batch()
+        self.outgoing.put_chunks()
         frames = []
         for batch in self.outgoing.take_unsent():
             frames.append(frame_of(batch))
@@ -127,8 +146,30 @@ class Direction:
         """A frame comes out at the other side; its runs are handled when the test says so."""
         for body in self.incoming.accept(frame.body(), self.now):
             for kind, subject, items in body.runs:
-                self.got += [(kind, subject, item) for item in unpacked(items)]
-                self.unfinished.append(body.batch)
+                if kind in (LARGE, CHUNK, ABANDON):
+                    self._on_large(kind, subject, unpacked(items), body.batch)
+                else:
+                    self._take(kind, subject, items, body.batch)
+
+    def _take(self, kind: int, subject: str, items: Bodies, batch: int) -> None:
+        self.got += [(kind, subject, item) for item in unpacked(items)]
+        self.unfinished.append(batch)
+
+    def _on_large(self, kind: int, subject: str, items: list[Any], batch: int) -> None:
+        """What the engine does with a run about large messages."""
+        assembly = self.incoming.assembly
+        for item in items:
+            if kind == LARGE:
+                lane, of, length, beside = item
+                assembly.announce(Announced(lane, of, subject, length, beside))
+            elif kind == ABANDON:
+                assembly.abandon(item)
+            else:
+                whole = assembly.add(*item)
+                if whole is not None:
+                    self._take(whole.kind, whole.subject, assembly.take(whole, batch), batch)
+                    return
+        self.incoming.finished_run(batch, self.now)
 
     def finish(self, batches: Iterable[int] | None = None) -> None:
         """Handlers are done: those of some runs (named by their batches), or of all."""
@@ -142,9 +183,17 @@ class Direction:
         head = encode_head(0, incoming.acknowledged, incoming.handled, incoming.credit, 0)
         numbers = decode_body(head)
         incoming.told()
-        self.delivered += outgoing.acknowledge(numbers.acknowledged)
+        acknowledged = outgoing.acknowledge(numbers.acknowledged)
+        self.delivered += [receipt for receipt in acknowledged if receipt is not None]
         self.handled += outgoing.on_handled(numbers.handled)
         outgoing.on_credit(numbers.credit)
+        self.grant()
+
+    def grant(self) -> None:
+        """The sender hears for which large messages there is room."""
+        due = self.incoming.assembly.grants_due
+        while due:
+            self.outgoing.lanes.grant(due.pop(0))
 
     def carry(self) -> None:
         """Everything queued arrives, is handled, and the sender is told."""
@@ -152,6 +201,14 @@ class Direction:
             self.arrive(frame)
         self.finish()
         self.tell_back()
+
+    def settle(self) -> None:
+        """The same again and again, until nothing is left to say."""
+        for _ in range(1000):
+            if self.outgoing.idle:
+                return
+            self.carry()
+        raise AssertionError("it never comes to rest")
 
     def check_settled(self) -> None:
         """Nothing is lost, repeated or under way, and all credit has returned to the byte."""
@@ -161,22 +218,30 @@ class Direction:
         assert not self.unfinished
         assert self.incoming.handled == [self.incoming.acknowledged]
         assert self.outgoing.credit.left(0) == self.window
-        assert self.counters["dropped.over_credit"] == 0
+        for depth in range(1, constants.DEPTH_MAX + 1):
+            assert self.outgoing.credit.left(depth) == constants.NESTED_WINDOW_BYTES
+            assert self.outgoing.credit.batches_left(depth) == constants.NESTED_BATCHES
+        assert self.incoming.assembly.promised_bytes == 0
+        dishonest = "over_credit", "announced", "chunks"
+        assert not any(self.counters[f"dropped.{name}"] for name in dishonest)
 
 
 def by_subject(
     messages: list[tuple[int, str, object]],
 ) -> dict[tuple[int, str], list[object]]:
-    """The messages of each kind and subject, in their order."""
+    """The messages of each kind and subject; direct ones in the order that is promised for them."""
     sorted_out: dict[tuple[int, str], list[object]] = {}
     for kind, subject, item in messages:
         sorted_out.setdefault((kind, subject), []).append(item)
+    for (kind, _), items in sorted_out.items():
+        if kind != TELL:
+            items.sort(key=repr)
     return sorted_out
 
 
 def encoded_item(kind: int, body: object, call_id: int) -> tuple[object, bytes]:
     """What arrives of a message of this kind, and how it is queued."""
-    if kind == REQUEST:
+    if kind in DEPTHS and kind != TELL:
         return [call_id, 500, body], encode_request(call_id, 500, body)
     if kind == REPLY:
         return [call_id, 0, body], encode_reply(call_id, 0, body)
@@ -190,14 +255,23 @@ def random_message(random: Random, direction: Direction, largest: int) -> bool:
     subject = random.choice(["", "log", "x" * constants.SUBJECT_MAX_BYTES, "\U0001f41d" * 60])
     size = random.choice([0, 1, 23, 24, 255, 256, 4000, largest // 3, largest])
     body = random.randbytes(random.randint(0, size))
-    kind = random.choice([TELL, TELL, REQUEST, REPLY, CANCEL])
+    kind = random.choice([*DEPTHS, TELL, REPLY, CANCEL])
     call_id = random.choice([1, 2**40])
-    way = random.randrange(8)
+    way = random.randrange(9)
+    if way == 8 and kind != CANCEL:
+        return direction.large(kind, subject, body + b"!", call_id)
     if way < 4:
         return direction.tell(random.choice(["log", subject]), body)
     if way == 4 and kind != CANCEL:
         return direction.bulk(kind, subject, body, call_id)
     return direction.offer(kind, subject, {"n": body.hex()[:largest]}, call_id)
+
+
+def open_cost(outgoing: Outgoing, depth: int = 0) -> int:
+    """What the open batch takes of that room at most, when it is closed."""
+    if not outgoing._credited or outgoing._depth != depth:
+        return 0
+    return outgoing._budget_at_open - outgoing.budget
 
 
 def is_credited(batch: Body) -> bool:

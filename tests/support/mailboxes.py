@@ -1,4 +1,8 @@
-"""A mailbox without an engine: what would leave is kept, what the peer answers is up to a test."""
+"""A mailbox without an engine: what would leave is kept, what the peer answers is up to a test.
+
+Announcements, chunks and what is abandoned reach an `Assembly`, as at a peer; the room that it
+grants is told when the test lets things arrive.
+"""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -6,6 +10,7 @@ from typing import Any, NamedTuple
 from deliveries import frame_of
 from handshake.identity import Identity, NodeId
 from mesh.counters import Counters
+from mesh.delivery.assembly import Announced, Assembly
 from mesh.delivery.delivery import Delivery
 from mesh.delivery.incoming import Incoming
 from mesh.delivery.outgoing import Outgoing
@@ -13,7 +18,7 @@ from mesh.model import Peer
 from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.receipts import Receipt, Standing
 from mesh.wire import messages
-from mesh.wire.messages import unpacked
+from mesh.wire.messages import Body, unpacked
 
 WINDOW = 1 << 20
 PEER_ID = Identity(bytes(range(32))).id
@@ -47,7 +52,13 @@ class Wire:
         self.delivery = make_delivery(window, max_message)
         self.outgoing = self.delivery.outgoing
         self.window = window
+        self.counters = Counters()
+        self.assembly = Assembly(max_message, self.counters)
         self.cost = 0
+        self.filled = 0
+        self.abandoned = 0
+        self._room = False
+        self._telling = False
         self.frames: list[list[Sent]] = []
         self.mailbox = Mailbox(Peer(PEER_ID, "bob"), self.delivery, self)  # type: ignore[arg-type]
 
@@ -66,29 +77,79 @@ class Wire:
         self.send_closed(delivery)
 
     def send_closed(self, delivery: Delivery) -> None:
-        """As the pump's."""
+        """As the pump's: news that come while others are told wait for those."""
+        self._room = delivery.outgoing.put_chunks() or self._room
         for batch in delivery.outgoing.take_unsent():
             body = frame_of(batch).body()
-            runs = [[Sent(run[0], run[1], item) for item in unpacked(run[2])] for run in body.runs]
-            self.frames.append([message for run in runs for message in run])
+            self.frames.append([message for run in body.runs for message in self._read(run, body)])
             delivery.outgoing.sent(batch, 0.0)
             self.cost += batch.cost
+        if self._telling:
+            return
+        self._telling = True
+        while self._room:
+            self._room = False
+            self.mailbox.on_room()
+        self._telling = False
+
+    def _read(self, run: list[Any], body: Body) -> list[Sent]:
+        kind, subject, items = run[0], run[1], unpacked(run[2])
+        if kind == messages.LARGE:
+            for lane, of, length, beside in items:
+                self.assembly.announce(Announced(lane, of, subject, length, beside))
+        elif kind == messages.ABANDON:
+            self.abandoned += len(items)
+            for lane in items:
+                self.assembly.abandon(lane)
+        elif kind == messages.CHUNK:
+            whole = self.assembly.add(*items[0])
+            if whole is None:
+                return []
+            kind, subject = whole.kind, whole.subject
+            items = unpacked(self.assembly.take(whole, body.batch))
+        else:
+            return [Sent(kind, subject, item) for item in items]
+        return [Sent(kind, subject, item) for item in items if kind in messages.APART]
 
     def arrive(self) -> None:
         """The peer has all that was sent."""
         for receipt in self.outgoing.acknowledge(self.outgoing.next_number - 1):
-            assert isinstance(receipt, Receipt)
-            receipt.advance(Standing.DELIVERED)
+            if receipt is not None:
+                assert isinstance(receipt, Receipt)
+                receipt.advance(Standing.DELIVERED)
+        while self.assembly.grants_due:
+            self.outgoing.lanes.grant(self.assembly.grants_due.pop(0))
+        self.send_closed(self.delivery)
         self.mailbox.on_room()
 
     def handle(self) -> None:
         """The peer has handled all that was sent, and gives the room for it back."""
+        for batch in range(1, self.outgoing.next_number):
+            self.assembly.finished(batch)
         self.arrive()
         for receipt in self.outgoing.on_handled([self.outgoing.acknowledged]):
             assert isinstance(receipt, Receipt)
             receipt.advance(Standing.HANDLED)
         self.outgoing.on_credit(self.window + self.cost)
         self.mailbox.on_room()
+
+
+async def fill(wire: Wire) -> None:
+    """A peer that has no room for anything but crumbs; so many messages it took are `filled`."""
+    while (left := wire.outgoing.credit.left(0)) > 1000:
+        await wire.mailbox.tell("fill", b"f" * min(15_000, left - 600))
+        await turns()
+    wire.filled = len(wire.sent)
+
+
+async def settle(wire: Wire) -> None:
+    """Everything arrives and is handled, in as many turns as it takes."""
+    for _ in range(1000):
+        await turns()
+        if wire.outgoing.idle:
+            return
+        wire.handle()
+    raise AssertionError("it never comes to rest")
 
 
 async def turns(count: int = 3) -> None:

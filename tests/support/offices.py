@@ -1,7 +1,6 @@
 """A dispatch without a pump: events are put in, and what became of the runs is noted."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 from mailboxes import PEER_ID, make_delivery, turns
 from mesh.counters import Counters
@@ -9,6 +8,7 @@ from mesh.engine import events
 from mesh.engine.events import RunReceived
 from mesh.runtime.dispatch import Dispatch
 from mesh.runtime.handlers import Handlers
+from mesh.runtime.threads import Threads
 from mesh.trust.policy import Policy
 
 
@@ -38,7 +38,7 @@ class Office:
         self.policy = Policy()
         self.policy.allow(PEER_ID, "bob", ("worker",))
         self.finished = []
-        self.threads = ThreadPoolExecutor(1)
+        self.threads = Threads(1)
         self.dispatch = Dispatch(
             self.handlers, self.policy, self.counters, self.threads, max_concurrent_calls=4
         )
@@ -68,5 +68,5 @@ class Office:
         """End it; no task may be left."""
         await self.dispatch.stop()
         await turns()
-        self.threads.shutdown()
+        self.threads.stop()
         assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliveries import WINDOW, Direction, Frame, frame_of, random_message
+from deliveries import WINDOW, Direction, Frame, frame_of, open_cost, random_message
 from handshake.identity import Identity
+from mesh.constants import DEPTH_MAX, WINDOW_MIN_BYTES
 from mesh.delivery.delivery import Delivery
-from mesh.limits import FRAME_BUDGET_BYTES
-from mesh.wire.messages import TELL
+from mesh.wire.messages import DEPTHS, REPLY, TELL, request_kind
 
 SEEDS = st.integers(0, 2**32)
 
@@ -33,19 +33,24 @@ def test_both_sides_count_the_same_cost(seed, window):
     random = Random(seed)
     direction = Direction(window=window)
     outgoing, incoming = direction.outgoing, direction.incoming
-    limit = outgoing.max_message_bytes
     for _ in range(12):
         for _ in range(random.randrange(1, 30)):
-            random_message(random, direction, min(limit, 20_000) // 2)
-            assert outgoing.credit_left >= 0
+            random_message(random, direction, 10_000)
+            assert all(outgoing.credit.left(depth) >= 0 for depth in range(DEPTH_MAX + 1))
         outgoing.close_batch()
+        outgoing.put_chunks()
         for batch in outgoing.take_unsent():
             outgoing.sent(batch, 0.0)
-            before = incoming.credit
+            before, nested = incoming.credit, [used for _, used in incoming._nested]
             direction.arrive(frame_of(batch))
+            taken = [used - was for (_, used), was in zip(incoming._nested, nested, strict=True)]
             direction.finish()
-            assert incoming.credit - before == batch.cost
+            returned = incoming.credit - before
+            assert returned + sum(taken) == batch.cost
+            assert not (returned and any(taken))
+            assert [used for _, used in incoming._nested] == nested
         direction.tell_back()
+    direction.settle()
     direction.check_settled()
 
 
@@ -57,11 +62,31 @@ def test_the_budget_is_never_less_than_the_cost(seed):
     outgoing = direction.outgoing
     for _ in range(40):
         random_message(random, direction, 3_000)
-        reserved, left = outgoing._open_cost(), outgoing.credit_left
+        reserved, left = open_cost(outgoing), outgoing.credit.left(0)
         if random.random() < 0.2:
             outgoing.close_batch()
-            assert left - outgoing.credit_left <= reserved <= left
+            assert left - outgoing.credit.left(0) <= reserved <= left
             direction.carry()
+
+
+@given(SEEDS)
+def test_a_nested_budget_is_never_less_than_the_cost(seed):
+    """The same within the fixed room of each depth."""
+    random = Random(seed)
+    direction = Direction(window=2 * WINDOW)
+    credit = direction.outgoing.credit
+    for _ in range(40):
+        depth = random.randrange(1, DEPTH_MAX + 1)
+        kind = random.choice([request_kind(depth), request_kind(depth), REPLY])
+        direction.offer(kind, random.choice("ab"), random.randbytes(random.randrange(6000)))
+        reserved, left = open_cost(direction.outgoing, depth), credit.left(depth)
+        if random.random() < 0.3:
+            direction.outgoing.close_batch()
+            assert left - credit.left(depth) <= reserved <= left
+        if random.random() < 0.1:
+            direction.carry()
+    direction.carry()
+    direction.check_settled()
 
 
 class Weather:
@@ -109,6 +134,8 @@ class Weather:
         for _ in range(200):
             direction.carry()
             if direction.outgoing.idle and not direction.unfinished:
+                # What was told of it may be under way.
+                direction.tell_back()
                 return
             direction.outgoing.send_all_again()
         raise AssertionError("it never comes to rest")
@@ -124,7 +151,7 @@ def test_nothing_is_lost_repeated_or_reordered_in_bad_weather(seed):
         if random.random() < 0.5:
             random_message(random, direction, 6_000)
         weather.step()
-        assert direction.outgoing.credit_left >= 0
+        assert direction.outgoing.credit.left(0) >= 0
     weather.clear_up()
     direction.check_settled()
     assert len(direction.delivered) == len(set(direction.delivered))
@@ -137,38 +164,33 @@ def test_no_sequence_of_offers_waits_for_ever(seed):
     """Whatever was refused for want of room fits once all that was queued has been handled."""
     random = Random(seed)
     direction = Direction()
-    largest = direction.outgoing.max_message_bytes
     for _ in range(30):
-        size = random.choice([0, 100, largest // 2, largest - 1, largest])
+        kind = random.choice([*DEPTHS, REPLY])
+        largest = direction.outgoing.whole_bytes(kind)
+        size = random.choice([1, 100, largest // 2, largest - 50, largest])
         body = random.randbytes(size)
-        send = random.choice(
-            [
-                lambda body: direction.tell("x" * 255, body),
-                lambda body: direction.bulk(TELL, "x" * 255, body),
-                lambda body: direction.offer(TELL, "\xff" * 127, body[: largest - 3]),
-            ]
-        )
-        if not send(body):
-            assert direction.outgoing.starved
-            direction.carry()
+        send = random.choice([direction.bulk, direction.offer, direction.large])
+        subject = random.choice(["x" * 255, "\xff" * 127])
+        if not send(kind, subject, body):
+            direction.settle()
             assert not direction.outgoing.starved
-            assert send(body)
-    direction.carry()
+            assert send(kind, subject, body)
+    direction.settle()
     direction.check_settled()
 
 
 def test_the_largest_message_fits_the_smallest_window():
-    """Exactly as large as allowed, by every way, against a window of one frame's budget."""
-    direction = Direction(window=FRAME_BUDGET_BYTES, max_message=1 << 30)
-    largest = direction.outgoing.max_message_bytes
-    assert FRAME_BUDGET_BYTES - 5000 < largest < FRAME_BUDGET_BYTES
+    """Whole or in chunks, exactly as large as allowed, against the smallest window there may be."""
+    largest = 4 * WINDOW_MIN_BYTES
+    direction = Direction(window=WINDOW_MIN_BYTES, max_message=largest)
+    whole = direction.outgoing.whole_bytes(TELL)
     for _ in range(3):
-        assert direction.tell("x" * 255, bytes(largest))
-        direction.carry()
-        assert direction.bulk(TELL, "\xff" * 127, bytes(largest))
-        direction.carry()
-        assert direction.offer(TELL, "log", bytes(largest - 3))
-        direction.carry()
+        assert direction.tell("x" * 255, bytes(whole))
+        assert direction.bulk(TELL, "\xff" * 127, bytes(whole))
+        assert direction.offer(TELL, "log", bytes(whole - 3))
+        assert direction.large(TELL, "log", bytes(largest))
+        assert direction.large(REPLY, "", bytes(largest))
+        direction.settle()
     direction.check_settled()
 
 

@@ -9,9 +9,20 @@ from hypothesis import strategies as st
 
 from deliveries import Direction
 from mesh import constants
+from mesh.constants import UNFINISHED_BATCHES
 from mesh.counters import Counters
-from mesh.delivery.incoming import UNFINISHED_BATCHES, Incoming
-from mesh.wire.messages import CANCEL, REPLY, REQUEST, TELL, Body, decode_body, encode_head
+from mesh.delivery.assembly import Announced
+from mesh.delivery.incoming import Incoming
+from mesh.wire.messages import (
+    CANCEL,
+    REPLY,
+    REQUEST,
+    TELL,
+    Body,
+    decode_body,
+    encode_head,
+    request_kind,
+)
 
 WINDOW = 64 * 1024
 OVERHEAD = constants.MESSAGE_OVERHEAD_BYTES
@@ -27,7 +38,16 @@ def counters():
 @pytest.fixture
 def incoming(counters):
     """The receiving half with the smallest window."""
-    return Incoming(window_bytes=WINDOW, counters=counters)
+    return make(counters)
+
+
+def make(counters=None):
+    """The receiving half with the smallest window."""
+    return Incoming(
+        window_bytes=WINDOW,
+        large_bytes=1 << 20,
+        counters=Counters() if counters is None else counters,
+    )
 
 
 def batch(number, *, kind=TELL, messages=1, size=10, runs=1):
@@ -80,15 +100,16 @@ def test_batches_are_held_to_the_limit_and_no_further(incoming, counters):
 
 
 @pytest.mark.parametrize("kind", [TELL, REPLY])
-def test_what_is_held_fits_the_window(incoming, counters, kind):
-    """Held bytes and objects together fill the window exactly, whatever the kind; no byte more."""
-    half = WINDOW // 2
+def test_what_is_held_fits_two_windows(incoming, counters, kind):
+    """What costs credit, and as much again in chunks: filled to the byte, whatever the kind."""
+    half = WINDOW
     assert incoming.accept(batch(2, kind=kind, messages=100, size=half - 100 * OVERHEAD), 0.0) == []
     assert incoming.accept(batch(4, kind=kind, size=half - OVERHEAD + 1), 0.0) == []
     assert counters["dropped.too_early"] == 1
     assert incoming.accept(batch(3, kind=kind, size=half - OVERHEAD), 0.0) == []
     assert counters["dropped.too_early"] == 1
-    assert numbers(incoming.accept(batch(1, kind=CANCEL), 0.0)) == [1, 2, 3]
+    taken = numbers(incoming.accept(batch(1, kind=CANCEL), 0.0))
+    assert taken == ([1, 2, 3] if kind == REPLY else [1, 2])
 
 
 def test_credit_is_taken_to_the_byte_and_not_beyond(incoming, counters):
@@ -113,6 +134,56 @@ def test_a_held_batch_beyond_credit_is_not_acknowledged(incoming, counters):
     assert incoming.gap is None
     incoming.finished_run(1, 0.0)
     assert numbers(incoming.accept(large, 0.0)) == [2]
+
+
+@pytest.mark.parametrize("depth", range(1, constants.DEPTH_MAX + 1))
+def test_each_depth_has_room_of_its_own(incoming, counters, depth):
+    """Filled to the byte with the window full, and no byte more; it returns with the handler."""
+    kind, room = request_kind(depth), constants.NESTED_WINDOW_BYTES
+    assert incoming.accept(batch(1, size=WINDOW - OVERHEAD), 0.0)
+    assert incoming.accept(batch(2, kind=kind, size=room - OVERHEAD + 1), 0.0) == []
+    assert incoming.accept(batch(2, kind=kind, size=room - OVERHEAD), 0.0)
+    assert incoming.accept(batch(3, kind=kind, size=0), 0.0) == []
+    assert counters["dropped.over_credit"] == 2
+    other = request_kind(depth % constants.DEPTH_MAX + 1)
+    assert incoming.accept(batch(3, kind=other, size=room - OVERHEAD), 0.0)
+    incoming.finished_run(2, 0.0)
+    assert incoming.credit == WINDOW
+    assert incoming.accept(batch(4, kind=kind, size=room - OVERHEAD), 0.0)
+
+
+def test_batches_of_a_depth_are_bounded(incoming, counters):
+    """However small they are, so that those of all depths find a place."""
+    most = constants.NESTED_BATCHES
+    for number in range(1, most + 1):
+        assert incoming.accept(batch(number, kind=request_kind(2), size=0), 0.0)
+    assert incoming.accept(batch(most + 1, kind=request_kind(2), size=0), 0.0) == []
+    assert counters["dropped.over_credit"] == 1
+    incoming.finished_run(7, 0.0)
+    assert incoming.accept(batch(most + 1, kind=request_kind(2), size=0), 0.0)
+
+
+def test_a_batch_of_two_depths_is_refused(incoming, counters):
+    """No honest peer makes one, and whose room it should take nobody could say."""
+    for pair in ((TELL, request_kind(1)), (request_kind(3), request_kind(4))):
+        runs = [[kind, "log", [b""]] for kind in pair]
+        assert incoming.accept(Body(1, 0, [0], 0, runs, 10), 0.0) == []
+    assert counters["dropped.over_credit"] == 2
+    assert incoming.acknowledged == 0
+    runs = [[kind, "log", [b""]] for kind in (TELL, REPLY, REQUEST)]
+    assert incoming.accept(Body(1, 0, [0], 0, runs, 10), 0.0)
+
+
+def test_a_grant_is_told_at_once(incoming):
+    """Room that returned with a handler is waited for."""
+    assembly = incoming.assembly
+    for lane in (1, 2):
+        assembly.announce(Announced(lane, REPLY, "", 1 << 20, b""))
+    assembly.grants_due.clear()
+    incoming.accept(batch(1), 0.0)
+    assembly.take(assembly.add(1, bytes(1 << 20)), 1)
+    incoming.finished_run(1, 0.0)
+    assert (incoming.due, assembly.grants_due) == (0.0, [2])
 
 
 def test_only_credited_kinds_cost_credit(incoming):
@@ -165,7 +236,7 @@ def test_a_batch_is_handled_when_its_last_run_is(incoming):
 @given(st.permutations(range(1, 25)))
 def test_handled_ranges_tell_exactly_what_is_handled(order):
     """Finished in any order, the ranges ascend, never touch, and arrive as they were."""
-    incoming = Incoming(window_bytes=WINDOW, counters=Counters())
+    incoming = make()
     for number in range(1, 25):
         incoming.accept(batch(number), 0.0)
     done = set()
@@ -202,7 +273,7 @@ def test_one_slow_handler_keeps_nothing_growing(incoming):
 def test_ranges_are_no_more_than_unfinished_batches(seed):
     """However handlers finish, the head's length is bounded by what is unfinished."""
     random = Random(seed)
-    incoming = Incoming(window_bytes=WINDOW, counters=Counters())
+    incoming = make()
     open_batches = []
     for number in range(1, 200):
         incoming.accept(batch(number), 0.0)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from deliveries import NULL, WINDOW, Direction, frame_of
+from deliveries import NULL, WINDOW, Direction, frame_of, open_cost
 from mesh import constants
 from mesh.delivery.outgoing import Outgoing
 from mesh.errors import InvalidMessage
 from mesh.limits import FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.wire.cbor import dumps
-from mesh.wire.messages import CANCEL, REPLY, REQUEST, RUNS_MAX, TELL, unpacked
+from mesh.wire.messages import CANCEL, NESTED_REQUESTS, REPLY, REQUEST, RUNS_MAX, TELL, unpacked
 
 RUN_HEAD_BYTES = 16
 LARGE_WINDOW = 1 << 30
@@ -170,7 +170,7 @@ def test_credit_is_used_to_the_byte():
         outgoing = direction.outgoing
         assert direction.bulk(TELL, "log", bytes(20_000))
         assert direction.tell("log", b"open")
-        free = outgoing.credit_left - outgoing._open_cost()
+        free = outgoing.credit.left(0) - open_cost(outgoing)
         size = free - MESSAGE_BUDGET_BYTES - RUN_HEAD_BYTES - 1 - 3 + surplus
         assert direction.bulk(TELL, "log", bytes(size)) is not surplus
         assert outgoing.starved == bool(surplus)
@@ -198,13 +198,13 @@ def test_replies_and_cancels_need_no_credit():
     while direction.tell("log", bytes(3_000)):
         pass
     direction.outgoing.close_batch()
-    left = direction.outgoing.credit_left
+    left = direction.outgoing.credit.left(0)
     assert not direction.offer(REQUEST, "log", bytes(3_000))
     assert direction.bulk(REPLY, "", bytes(200_000))
     assert direction.offer(REPLY, "", bytes(200_000))
     assert direction.offer(CANCEL, "", None)
     direction.outgoing.close_batch()
-    assert direction.outgoing.credit_left == left
+    assert direction.outgoing.credit.left(0) == left
     direction.carry()
     direction.check_settled()
 
@@ -408,11 +408,11 @@ def test_a_long_range_is_no_work(direction):
 def test_credit_never_goes_back(direction):
     """The larger offset holds, however late the smaller one arrives."""
     outgoing = Outgoing(object, window_bytes=WINDOW, max_message_bytes=1, kept_bytes=WINDOW)
-    assert outgoing.credit_left == WINDOW
+    assert outgoing.credit.left(0) == WINDOW
     assert outgoing.on_credit(WINDOW + 10)
     assert not outgoing.on_credit(WINDOW + 10)
     assert not outgoing.on_credit(0)
-    assert outgoing.credit_left == WINDOW + 10
+    assert outgoing.credit.left(0) == WINDOW + 10
 
 
 # -- the end
@@ -452,13 +452,13 @@ def test_after_the_end_nothing_finds_room(direction):
     assert outgoing.idle
 
 
-def test_the_largest_message_leaves_room_for_its_heads():
-    """The peer's limit holds, but never so much that a message could not fit its window."""
-    assert (
-        Outgoing(
-            object, window_bytes=WINDOW, max_message_bytes=10, kept_bytes=WINDOW
-        ).max_message_bytes
-        == 10
-    )
-    tight = Outgoing(object, window_bytes=WINDOW, max_message_bytes=WINDOW, kept_bytes=WINDOW)
-    assert tight.max_message_bytes < WINDOW - 255 - RUN_HEAD_BYTES - MESSAGE_BUDGET_BYTES
+@pytest.mark.parametrize(
+    ("window", "whole"),
+    [(64 * 1024, 16 * 1024), (1 << 20, 1 << 18), (1 << 22, 1 << 20), (1 << 40, 1 << 20)],
+)
+def test_how_large_a_message_leaves_whole(window, whole):
+    """A quarter of the window, never more than a frame carries; little of it inside a request."""
+    outgoing = Direction(window=window).outgoing
+    assert [outgoing.whole_bytes(kind) for kind in (TELL, REQUEST, REPLY)] == [whole] * 3
+    nested = [outgoing.whole_bytes(kind) for kind in NESTED_REQUESTS]
+    assert nested == [constants.NESTED_WHOLE_BYTES] * constants.DEPTH_MAX

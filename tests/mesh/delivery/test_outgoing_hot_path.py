@@ -60,11 +60,11 @@ def test_who_waits_is_not_overtaken_on_the_hot_path():
     direction = Direction(window=WINDOW)
     outgoing = direction.outgoing
     assert direction.tell("log", bytes(5_000))
-    assert outgoing.offer(TELL, "log", bytes(outgoing.max_message_bytes), raw=True) is None
+    assert outgoing.offer(TELL, "log", bytes(WINDOW), raw=True) is None
     assert outgoing.raw_subject is None
     assert outgoing.has_open_batch
     assert outgoing.offer(TELL, "log", b"y", raw=True) is not None
     assert outgoing.raw_subject == "log"
     assert outgoing.offer(TELL, "log", b"\xf6") is not None
-    assert outgoing.offer(TELL, "log", bytes(outgoing.max_message_bytes)) is None
+    assert outgoing.offer(TELL, "log", bytes(WINDOW)) is None
     assert outgoing.packed_subject is None

@@ -108,7 +108,7 @@ def test_a_starved_sender_asks_for_room(pair, kinds):
     assert 6 <= len(probes) <= 8
     for run in both.bob.saw(events.RunReceived)[1:]:
         both.bob.engine.finished(run.delivery, run.batch, both.world.now)
-    assert both.world.run(1, until=lambda: both.to_bob.delivery.outgoing.credit_left > 30_000)
+    assert both.world.run(1, until=lambda: both.to_bob.delivery.outgoing.credit.left(0) > 30_000)
     assert both.world.send(both.alice, both.bob, "s", b"x")
     since = len(both.world.frames)
     both.world.run(4)
@@ -129,8 +129,8 @@ def test_room_that_was_told_in_a_lost_frame_is_found_out(pair, bodies):
     both.world.collect(both.bob)
     both.world.run(0.05)
     both.world.tamper = lambda _s, _r, frame: [frame]
-    assert both.to_bob.delivery.outgoing.credit_left < 20_000
-    assert both.world.run(3, until=lambda: both.to_bob.delivery.outgoing.credit_left > 30_000)
+    assert both.to_bob.delivery.outgoing.credit.left(0) < 20_000
+    assert both.world.run(3, until=lambda: both.to_bob.delivery.outgoing.credit.left(0) > 30_000)
 
 
 def test_without_a_route_or_session_batches_wait(met, bodies):

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from mailboxes import Wire, turns
+from mailboxes import Wire, fill, turns
 from mesh.errors import (
     BufferFull,
     CallFailed,
@@ -41,13 +41,6 @@ async def begin(*coroutines):
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     await turns()
     return tasks
-
-
-async def fill(wire):
-    """A peer that has no room for a request."""
-    await wire.mailbox.tell("fill", b"f" * (WINDOW - 4096))
-    await wire.mailbox.tell("fill", b"f" * 3500)
-    await turns()
 
 
 async def test_a_call_returns_its_reply():
@@ -211,7 +204,7 @@ async def test_a_call_waits_in_line_for_room():
     wire.handle()
     await asyncio.gather(told, later)
     await turns()
-    assert [message.subject for message in wire.sent[2:]] == ["log", "ask", "log"]
+    assert [message.subject for message in wire.sent[wire.filled :]] == ["log", "ask", "log"]
     wire.mailbox.on_replies([[1, REPLY_OK, "reply"]])
     assert await call == "reply"
 

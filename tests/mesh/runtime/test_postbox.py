@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from mailboxes import Wire, turns
+from mailboxes import Wire, fill, settle, turns
 from mesh.errors import (
     BufferFull,
     DeliveryFailed,
@@ -21,9 +21,7 @@ from mesh.wire.messages import REPLY, REPLY_OK, TELL
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 WINDOW = 64 * 1024
-LIMIT = WINDOW - 4096
-# So many bytes take a full window of this size: nothing else finds room beside it.
-FILLING = b"f" * LIMIT
+LARGE = 40_000
 
 
 async def begin(*coroutines):
@@ -31,13 +29,6 @@ async def begin(*coroutines):
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     await turns()
     return tasks
-
-
-async def fill(wire):
-    """A peer that has no room for anything but crumbs."""
-    await wire.mailbox.tell("fill", FILLING)
-    await wire.mailbox.tell("fill", b"f" * 3000)
-    await turns()
 
 
 # -- bodies
@@ -121,15 +112,23 @@ async def test_the_largest_message_and_one_byte_more(size, kind):
         await wire.mailbox.tell("log", over)
     with pytest.raises(MessageTooLarge):
         wire.mailbox.post("log", over)
+    await settle(wire)
     assert wire.bodies() == [fits]
 
 
-async def test_a_message_of_the_whole_window_does_not_wait_for_ever():
-    """What leaves no room for its own head is refused instead."""
-    wire = Wire(WINDOW, WINDOW)
-    await wire.mailbox.tell("log", b"x" * LIMIT)
-    with pytest.raises(MessageTooLarge):
-        await wire.mailbox.tell("log", b"x" * (LIMIT + 1))
+@pytest.mark.parametrize("size", [WINDOW // 4 + 1, WINDOW, 5 * WINDOW])
+@pytest.mark.parametrize("kind", [bytes, str])
+async def test_a_message_larger_than_the_window_does_not_wait_for_ever(size, kind):
+    """It goes in chunks, by `tell` and by `post`, and all room returns."""
+    wire = Wire(WINDOW, 6 * WINDOW)
+    body = b"x" * size if kind is bytes else "x" * size
+    receipts = [await wire.mailbox.tell("log", body), wire.mailbox.post("log", body)]
+    await settle(wire)
+    assert wire.bodies() == [body, body]
+    assert {receipt.standing for receipt in receipts} == {Standing.HANDLED}
+    assert all(receipt.of_messages for receipt in receipts)
+    assert wire.assembly.promised_bytes == 0
+    assert not wire.counters
 
 
 # -- leaving together
@@ -193,7 +192,7 @@ async def test_a_tight_loop_leaves_turns_to_others(body):
     (ticker,) = await begin(tick())
     for _ in range(64):
         await wire.mailbox.tell("log", body)
-        if wire.outgoing.credit_left < 4 * FRAME_BUDGET_BYTES:
+        if wire.outgoing.credit.left(0) < 4 * FRAME_BUDGET_BYTES:
             wire.handle()
     over = True
     await ticker
@@ -224,14 +223,14 @@ async def test_who_finds_no_room_waits_in_line():
     """First come, first served, however small; then everybody goes on."""
     wire = Wire(WINDOW)
     await fill(wire)
-    sizes = [50_000, 10, 20_000, 5]
+    sizes = [16_000, 10, 15_000, 16_000, 15_000, 16_000, 5]
     tasks = await begin(*(wire.mailbox.tell("log", b"m" * size) for size in sizes))
-    assert wire.bodies()[2:] == []
+    assert wire.bodies()[wire.filled :] == []
     for _ in sizes:
         wire.handle()
         await turns()
     receipts = await asyncio.gather(*tasks)
-    assert [len(body) for body in wire.bodies()[2:]] == sizes
+    assert [len(body) for body in wire.bodies()[wire.filled :]] == sizes
     wire.handle()
     assert {receipt.standing for receipt in receipts} == {Standing.HANDLED}
 
@@ -259,7 +258,7 @@ async def test_post_never_waits():
     wire.handle()
     wire.mailbox.post("log", b"m" * 5000)
     await turns()
-    assert len(wire.bodies()) == 3
+    assert len(wire.bodies()) == wire.filled + 1
 
 
 async def test_who_is_cancelled_in_line_has_queued_nothing():
@@ -273,7 +272,7 @@ async def test_who_is_cancelled_in_line_has_queued_nothing():
     await turns()
     wire.handle()
     await turns()
-    assert wire.bodies()[2:] == [bodies[1], bodies[3]]
+    assert wire.bodies()[wire.filled :] == [bodies[1], bodies[3]]
     assert [task.cancelled() for task in tasks] == [True, False, True, False]
     await asyncio.gather(tasks[1], tasks[3])
 
@@ -281,14 +280,16 @@ async def test_who_is_cancelled_in_line_has_queued_nothing():
 async def test_the_line_moves_when_its_head_is_cancelled():
     """What stood behind a large message needs no news from the peer to find room."""
     wire = Wire(WINDOW)
-    await wire.mailbox.tell("fill", b"f" * 40_000)
+    for _ in range(4):
+        await wire.mailbox.tell("fill", b"f" * 13_500)
     large, small = await begin(
-        wire.mailbox.tell("log", b"m" * 50_000), wire.mailbox.tell("log", b"n")
+        wire.mailbox.tell("log", b"m" * 15_000), wire.mailbox.tell("log", b"n")
     )
+    assert not small.done()
     large.cancel()
     await asyncio.wait_for(small, 10)
     await turns()
-    assert wire.bodies()[1:] == [b"n"]
+    assert wire.bodies()[4:] == [b"n"]
 
 
 async def test_senders_with_timeouts_leave_nothing_in_line():
@@ -299,10 +300,10 @@ async def test_senders_with_timeouts_leave_nothing_in_line():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await wire.mailbox.tell("log", b"m" * 5000)
-    assert not wire.mailbox._line
+    assert not wire.mailbox._lines
     wire.handle()
     await turns()
-    assert len(wire.bodies()) == 2
+    assert len(wire.bodies()) == wire.filled
 
 
 async def test_cancelled_after_finding_room_a_message_is_sent():
@@ -315,7 +316,7 @@ async def test_cancelled_after_finding_room_a_message_is_sent():
     with pytest.raises(asyncio.CancelledError):
         await task
     await turns()
-    assert wire.bodies()[2:] == [b"m" * 5000]
+    assert wire.bodies()[wire.filled :] == [b"m" * 5000]
 
 
 async def test_sending_the_open_batch_may_make_the_room():
@@ -413,7 +414,7 @@ async def test_the_end_of_the_peer_is_told_to_everybody_who_waits():
     await wire.mailbox.drained()
     wire.mailbox.on_room()
     await turns()
-    assert len(wire.bodies()) == 2
+    assert len(wire.bodies()) == wire.filled
 
 
 async def test_the_end_of_the_node_is_told_as_such():
@@ -444,4 +445,4 @@ async def test_the_line_survives_news_that_come_while_it_moves():
     wire.handle()
     await asyncio.gather(*tasks)
     await turns()
-    assert wire.bodies()[2:] == bodies
+    assert wire.bodies()[wire.filled :] == bodies

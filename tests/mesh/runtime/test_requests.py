@@ -363,7 +363,7 @@ async def test_replies_wait_for_room_and_hold_their_slot():
     desk.put(1, 2, 3)
     await turns(50)
     assert desk.requests.busy
-    assert len(desk.mailbox._replies) == 2
+    assert len(desk.mailbox._lines) == 2
     desk.requests.cancel([1])
     desk.wire.send_closed(desk.delivery)
     desk.wire.arrive()

@@ -65,7 +65,7 @@ async def test_no_handler_begins_while_too_many_replies_wait_for_room():
     outgoing.kept_bytes = 50_000
     desk.put(*([b"x" * 30_000] * 8))
     await turns(50)
-    waiting = sum(message.size for message in desk.mailbox._replies.values())
+    waiting = desk.mailbox._lines.reply_bytes
     assert 50_000 < waiting <= 90_000
     assert desk.counters["handled.calls"] < 8
     for _ in range(10):

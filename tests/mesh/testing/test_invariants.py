@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mesh.constants import DEPTH_MAX, LARGE_CLASSES, UNFINISHED_BATCHES
 from mesh.engine import events
 from mesh.model import Origin, Route
 from mesh.testing.clock import Violation
@@ -37,9 +38,10 @@ def grow(thing, count):
         (lambda p, a: a.routes._challenges, 8, "challenges"),
         (lambda p, a: a._candidates, 5, "may begin"),
         (lambda p, a: a.delivery.outgoing.unacknowledged, 256, "unacknowledged"),
-        (lambda p, a: a.delivery.outgoing._unhandled, 1024, "unhandled"),
+        (lambda p, a: a.delivery.outgoing.credit._unhandled, UNFINISHED_BATCHES, "unhandled"),
         (lambda p, a: a.delivery.incoming._held, 256, "held"),
-        (lambda p, a: a.delivery.incoming._unfinished, 1280, "unfinished"),
+        (lambda p, a: a.delivery.incoming._unfinished, UNFINISHED_BATCHES, "unfinished"),
+        (lambda p, a: a.delivery.outgoing.lanes._lanes, 24, "large messages"),
     ],
 )
 def test_memory_is_bounded(met, where, most, rule):
@@ -58,8 +60,22 @@ def test_bytes_and_credit_are_bounded(met):
     with pytest.raises(Violation, match="bytes kept"):
         LIMITS.check(process)
     outgoing._unacknowledged_bytes = 0
-    outgoing._credit_used += 10_000_000
-    with pytest.raises(Violation, match="overdrew"):
+    for depth in range(DEPTH_MAX + 1):
+        outgoing.credit._used[depth] += 10_000_000
+        with pytest.raises(Violation, match=f"overdrew .* at depth {depth}"):
+            LIMITS.check(process)
+        outgoing.credit._used[depth] -= 10_000_000
+    LIMITS.check(process)
+
+
+def test_room_for_large_messages_is_bounded(met):
+    """One of each class may be promised, and not a byte more."""
+    process, incoming = met.process("ann"), met.association("ann", "bob").delivery.incoming
+    most = LARGE_CLASSES * process.settings.max_message_bytes
+    incoming.assembly._granted_bytes = most
+    LIMITS.check(process)
+    incoming.assembly._granted_bytes += 1
+    with pytest.raises(Violation, match="promised"):
         LIMITS.check(process)
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from mesh.errors import MalformedFrame
 from mesh.exchange.calls import Reply
-from mesh.testing.office import number_of
+from mesh.testing.clock import Violation
+from mesh.testing.office import content, number_of
 from mesh.wire import messages
 
 
@@ -94,20 +95,29 @@ def test_who_is_cancelled_in_the_line_has_sent_nothing(met):
     office.cancel(call)
     assert call.ended == "cancelled"
     assert messages.CANCEL not in kinds(met)
-    waiting = len(office.line)
+    waiting = len(office.lines)
     office.open = False
-    office.line.clear()
+    office.lines.clear()
     office.cancel(other)
     assert waiting == 1
     assert messages.CANCEL not in kinds(met)
 
 
 @pytest.mark.parametrize(
-    ("body", "number"), [(b"12:xx", 12), (memoryview(b"3:"), 3), ([4, b""], 4), (5, 5)]
+    ("body", "number"), [(content(12, 99), 12), (memoryview(b"3:"), 3), ([4, b""], 4), (5, 5)]
 )
 def test_every_body_knows_its_number(body, number):
     """Bytes, arrays, replies."""
     assert number_of(body) == number
+
+
+@pytest.mark.parametrize(
+    "changed", [b"12:xx", content(12, 99)[:-1] + b"\0", b"13" + content(12, 99)[2:]]
+)
+def test_a_body_that_was_changed_is_found_out(changed):
+    """At any place, or given another's number."""
+    with pytest.raises(Violation, match="as it was sent"):
+        number_of(changed)
 
 
 @pytest.mark.parametrize("body", [b"12", b":1", b"x:", ["a"], None, "1"])
