@@ -51,14 +51,14 @@ class Arrivals:
     def on_item(self, batch: int, kind: int, subject: str, item: Any) -> Whole | None:
         """What a batch says of large messages; kind, subject and message of one that is whole."""
         whole = None
-        match kind, item:
-            case 9, [int(), int(), int(), bytes()]:
-                self._announce(Announced(item[0], item[1], subject, item[2], item[3]))
-            case 11, [int(lane), bytes(content)]:
-                whole = self._add(batch, lane, content)
-            case 12, int(lane) if lane in self._coming:
-                del self._coming[lane]
-                self._with_room.pop(lane, None)
+        if kind == LARGE:
+            lane, of_kind, length, beside = item
+            self._announce(Announced(lane, of_kind, subject, length, beside))
+        elif kind == CHUNK:
+            whole = self._add(batch, *item)
+        elif item in self._coming:
+            del self._coming[item]
+            self._with_room.pop(item, None)
         self._grant()
         return whole
 
@@ -142,7 +142,8 @@ class Departures:
         self._put = put
         self._lane = 0
         self.lanes: dict[int, Departing] = {}
-        self._held: list[tuple[str, bytes]] = []
+        # 12.6.4: by subject, the lanes of its large TELLs and the runs that stand behind them.
+        self._in_order: dict[str, list[int | bytes]] = {}
 
     def announce(
         self, kind: int, subject: str, message: Any, chunk_bytes: int, inside: bool = False
@@ -157,13 +158,15 @@ class Departures:
         assert len(mine) < PER_CLASS
         self._lane += 1
         self.lanes[self._lane] = Departing(kind, subject, content, chunk_bytes, inside)
+        if kind == TELL:
+            self._in_order.setdefault(subject, []).append(self._lane)
         self._put([packed_run(LARGE, subject, [[self._lane, kind, len(content), item]])])
         return self._lane
 
     def tell(self, subject: str, run: bytes) -> None:
-        """A small TELL of this subject, in its place (12.6.4)."""
-        if any(self._is_told(each, subject) for each in self.lanes.values()):
-            self._held.append((subject, run))
+        """A small TELL of this subject, in its place."""
+        if self._in_order.get(subject):
+            self._in_order[subject].append(run)
         else:
             self._put([run])
 
@@ -174,19 +177,18 @@ class Departures:
 
     def take_turns(self) -> None:
         """One chunk of each message that may send one."""
-        told: set[str] = set()
-        for lane, each in list(self.lanes.items()):
-            earlier = each.kind == TELL and each.subject in told
-            if each.kind == TELL:
-                told.add(each.subject)
-            if each.granted and not earlier:
-                self._put_chunk(lane, each)
+        ready = [
+            lane
+            for lane, each in self.lanes.items()
+            if each.granted and (each.kind != TELL or self._in_order[each.subject][0] == lane)
+        ]
+        for lane in ready:
+            self._put_chunk(lane, self.lanes[lane])
 
     def abandon(self, lane: int) -> None:
         """12.10"""
-        del self.lanes[lane]
         self._put([packed_run(ABANDON, "", [lane])])
-        self._release()
+        self._forget(lane)
 
     def _put_chunk(self, lane: int, each: Departing) -> None:
         chunk, each.content = each.content[: each.chunk_bytes], each.content[each.chunk_bytes :]
@@ -195,14 +197,13 @@ class Departures:
         else:
             self._put([packed_run(CHUNK, "", [[lane, None]])], chunk)
         if not each.content:
-            del self.lanes[lane]
-            self._release()
+            self._forget(lane)
 
-    def _release(self) -> None:
-        held, self._held = self._held, []
-        for subject, run in held:
-            self.tell(subject, run)
-
-    @staticmethod
-    def _is_told(each: Departing, subject: str) -> bool:
-        return each.kind == TELL and each.subject == subject
+    def _forget(self, lane: int) -> None:
+        """What stood behind it goes on, up to the next large one."""
+        each = self.lanes.pop(lane)
+        if each.kind == TELL:
+            line = self._in_order[each.subject]
+            line.remove(lane)
+            while line and isinstance(line[0], bytes):
+                self._put([line.pop(0)])
