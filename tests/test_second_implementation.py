@@ -1,112 +1,18 @@
 """An engine and a peer that was written from docs/SPEC.md alone understand each other."""
 
-from random import Random
-
 import pytest
 
+import spec_large
 import spec_peer
-from handshake.identity import Identity, NodeId
+from handshake.identity import NodeId
+from meetings import BACK, DIALLED, NOON, SUITES, Meeting
 from mesh.engine import events
-from mesh.engine.engine import Engine
-from mesh.engine.settings import Settings
-from mesh.model import Now, Origin, Route
-from mesh.trust.policy import Policy
+from mesh.exchange.lines import Message
+from mesh.model import Route
 from mesh.wire import messages
 from spec_cbor import encode
-from spec_peer import SecondNode
+from spec_peer import NESTED_REQUESTS, SecondNode
 from spec_wire import packed_run, take_apart
-
-NOON = 1_800_000_000
-BACK = Route(routing_id=b"back")
-DIALLED = Route(dialled=1)
-SUITES = ("AESGCM", "ChaChaPoly")
-
-
-class Meeting:
-    """Both sides, and the connection between them; `route`: the engine's end of it."""
-
-    def __init__(self, suites=SUITES, *, route=BACK, trusted=True):
-        self.other = SecondNode("other", "team", NOON + 1000, suites)
-        policy = Policy()
-        if trusted:
-            policy.allow(NodeId(self.other.id))
-        self.engine = Engine(
-            Identity(b"engine".ljust(32, b".")),
-            Settings(instance=b"run of engine...", mesh="team", suites=SUITES),
-            policy,
-            random_bytes=Random("engine").randbytes,
-        )
-        self.route = route
-        self.elapsed = 1000.0
-        self.happened: list[events.Event] = []
-        self.cut = False
-
-    @property
-    def now(self):
-        """The engine's moment."""
-        return Now(self.elapsed, NOON + self.elapsed)
-
-    def meet(self):
-        """Run an exchange, begun by whoever dialled."""
-        if self.route is DIALLED:
-            self.engine.connect(DIALLED, self.now, pin=NodeId(self.other.id))
-        else:
-            self.other.begin()
-        self.talk()
-        return self
-
-    def talk(self):
-        """Carry frames both ways until nobody has any."""
-        while True:
-            to_engine, self.other.frames_out = self.other.frames_out, []
-            for frame in to_engine:
-                self.engine.receive(frame, Origin(self.route, "10.0.0.1"), self.now)
-            happened = self.engine.events()
-            self.happened += happened
-            for event in happened:
-                if isinstance(event, events.RunReceived):
-                    self.engine.finished(event.delivery, event.batch, self.now)
-            to_other = self.engine.transmits()
-            for transmit in to_other:
-                assert transmit.route == self.route
-                if not self.cut:
-                    self.other.receive(bytes(transmit.frame))
-            if not to_engine and not to_other and not happened:
-                return
-
-    def wait(self, seconds):
-        """Let time pass for the engine, in small steps."""
-        end = self.elapsed + seconds
-        while self.elapsed < end:
-            self.elapsed = max(self.elapsed, min(end, self.engine.next_deadline()))
-            self.engine.advance(self.now)
-            self.talk()
-
-    @property
-    def delivery(self):
-        """What the engine has with the other."""
-        return self.engine.association(NodeId(self.other.id)).delivery
-
-    def saw(self, kind):
-        """Events of one kind."""
-        return [event for event in self.happened if isinstance(event, kind)]
-
-    def got(self):
-        """What the engine's handlers would get."""
-        return [
-            (run.kind, run.subject, item)
-            for run in self.saw(events.RunReceived)
-            for item in messages.unpacked(run.bodies)
-        ]
-
-    def dropped(self):
-        """Counters of whatever the engine did not like."""
-        words = ("dropped", "ignored", "forged", "refused")
-        return {
-            name: count
-            for name, count in self.engine.counters.items()
-            if count and any(word in name for word in words)
-        }
 
 
 @pytest.mark.parametrize("route", [BACK, DIALLED], ids=["it dials", "it is dialled"])
@@ -163,7 +69,7 @@ def test_messages_come_back():
     """What the engine sends is understood, acknowledged and counted alike (11.3, 11.4)."""
     meeting = Meeting().meet()
     outgoing = meeting.delivery.outgoing
-    window = outgoing.credit_left
+    window = outgoing.credit.left(0)
     receipts = [
         outgoing.offer(messages.TELL, "log", b"one", raw=True),
         outgoing.offer(messages.REPLY, "", messages.encode_reply(1, 0, 3)),
@@ -180,7 +86,7 @@ def test_messages_come_back():
         assert {id(r) for event in meeting.saw(kind) for r in event.receipts} == set(
             map(id, receipts)
         )
-    assert outgoing.credit_left == window
+    assert outgoing.credit.left(0) == window
     assert outgoing.idle
 
 
@@ -196,6 +102,232 @@ def test_a_missing_batch_is_asked_for():
     assert [item for _, _, item in meeting.got()] == [b"0", b"1", b"2", b"3"]
     meeting.wait(0.1)
     assert other.unacknowledged == {}
+
+
+# -- large messages
+
+
+def test_large_messages_arrive():
+    """In chunks of any size, beside the array or in it; all room returns (12.6 to 12.9)."""
+    meeting = Meeting().meet()
+    departures = meeting.other.departures
+    body = bytes(range(256)) * 40
+    texts = {"lines": ["a text that is long enough"] * 200}
+    sent = [
+        (spec_peer.TELL, "file", body),
+        (spec_peer.REQUEST, "sum", [1, 500, body]),
+        (spec_peer.TELL, "texts", texts),
+        (NESTED_REQUESTS[3], "sum", [2, 500, texts]),
+        (spec_peer.REPLY, "", [9, 0, body]),
+    ]
+    for number, (kind, subject, message) in enumerate(sent):
+        departures.announce(kind, subject, message, 1000 + 700 * number, inside=number % 2 == 1)
+    meeting.talk()
+    while departures.lanes:
+        departures.take_turns()
+        meeting.talk()
+    assert sorted(meeting.got(), key=sent.index) == sent
+    meeting.wait(0.1)
+    assert meeting.other.unacknowledged == {}
+    assert meeting.other.nested == {}
+    assert meeting.other.credit == 4 * 1024 * 1024
+    assert meeting.delivery.incoming.assembly.promised_bytes == 0
+    assert meeting.dropped() == {}
+
+
+def test_a_large_message_holds_up_its_subject_alone():
+    """Later messages of its subject come after it, others between its chunks (12.6.4)."""
+    meeting = Meeting().meet()
+    departures = meeting.other.departures
+
+    def small(subject, text):
+        departures.tell(subject, encode([spec_peer.TELL, subject, [text]]))
+
+    small("file", b"before")
+    departures.announce(spec_peer.TELL, "file", b"one" * 2000, 1000)
+    small("file", b"behind one")
+    departures.announce(spec_peer.TELL, "file", b"two" * 1000, 1000)
+    small("file", b"behind two")
+    meeting.talk()
+    while departures.lanes:
+        small("log", b"between")
+        departures.take_turns()
+        meeting.talk()
+    assert [item for _, subject, item in meeting.got() if subject == "file"] == [
+        *(b"before", b"one" * 2000, b"behind one", b"two" * 1000, b"behind two"),
+    ]
+    assert [subject for _, subject, _ in meeting.got()][:7] == ["file", *["log"] * 6]
+    assert meeting.dropped() == {}
+
+
+def test_large_messages_come_back():
+    """The engine's are granted, put together and handled, in the order it promises (12.6)."""
+    meeting = Meeting().meet()
+    tell, null = messages.TELL, b"\xf6"
+    files = [bytes([n]) * 50_000 for n in range(3)]
+    numbers = list(range(20_000))
+    meeting.say(
+        Message(tell, "file", b"before", raw=True),
+        Message(tell, "file", null, bulk=files[0]),
+        Message(tell, "file", b"behind one", raw=True),
+        Message(tell, "file", null, bulk=files[1]),
+        Message(tell, "log", b"between", raw=True),
+        Message(messages.REQUEST, "sum", messages.encode_request(1, 500, numbers[:9000])),
+        Message(messages.request_kind(2), "sum", messages.encode_request(2, 500, numbers[:4000])),
+        Message(messages.REPLY, "", messages.encode_reply(3, 0, None), bulk=files[2]),
+    )
+    meeting.talk()
+    assert meeting.waiting == []
+    got = meeting.other.got
+    assert [item for _, subject, item in got if subject == "file"] == [
+        *(b"before", files[0], b"behind one", files[1]),
+    ]
+    assert [subject for _, subject, _ in got][:2] == ["file", "log"]
+    assert (messages.REQUEST, "sum", [1, 500, numbers[:9000]]) in got
+    assert (messages.request_kind(2), "sum", [2, 500, numbers[:4000]]) in got
+    assert (messages.REPLY, "", [3, 0, files[2]]) in got
+    assert len(got) == 8
+    assert meeting.delivery.outgoing.idle
+    assert meeting.other.arrivals.empty
+    meeting.wait(0.1)
+    assert meeting.dropped() == {}
+
+
+def test_lost_chunks_come_again():
+    """A GAP names them like any other batch, and the message arrives once, whole."""
+    meeting = Meeting().meet()
+    departures = meeting.other.departures
+    departures.announce(spec_peer.TELL, "file", bytes(range(200)), 20)
+    meeting.talk()
+    while departures.lanes:
+        departures.take_turns()
+    del meeting.other.frames_out[2:5]
+    meeting.talk()
+    assert meeting.got() == [(spec_peer.TELL, "file", bytes(range(200)))]
+    meeting.wait(0.1)
+    assert meeting.other.unacknowledged == {}
+
+
+def test_an_abandoned_message_leaves_its_room():
+    """Before it is granted, among its chunks, and from either side (12.10)."""
+    meeting = Meeting().meet()
+    other, outgoing = meeting.other, meeting.delivery.outgoing
+    lanes = [other.departures.announce(spec_peer.TELL, "file", b"." * 5000, 1000) for _ in range(3)]
+    other.departures.tell("file", encode([spec_peer.TELL, "file", [b"behind them"]]))
+    other.departures.abandon(lanes[1])
+    meeting.talk()
+    other.departures.take_turns()
+    meeting.talk()
+    assert meeting.delivery.incoming.assembly.promised_bytes == 10_000
+    other.departures.abandon(lanes[0])
+    other.departures.abandon(lanes[2])
+    meeting.talk()
+    assert meeting.got() == [(spec_peer.TELL, "file", b"behind them")]
+    assert meeting.delivery.incoming.assembly.promised_bytes == 0
+
+    request = messages.encode_request(1, 500, None)
+    meeting.say(Message(messages.REQUEST, "sum", request, bulk=b"." * 50_000, call_id=1))
+    assert outgoing.abandon(1)
+    meeting.say(Message(messages.REQUEST, "sum", request, bulk=b"!" * 50_000, call_id=2))
+    meeting.talk()
+    assert other.got == [(spec_peer.REQUEST, "sum", [1, 500, b"!" * 50_000])]
+    assert other.arrivals.empty
+    assert outgoing.idle
+    assert meeting.dropped() == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "item"),
+    [
+        (spec_large.LARGE, [1, spec_peer.TELL, 5]),
+        (spec_large.LARGE, [1, spec_peer.TELL, "5", b""]),
+        (spec_large.LARGE, [1, spec_peer.TELL, 5, None]),
+        (spec_large.GRANT, None),
+        (spec_large.GRANT, [1]),
+        (spec_large.CHUNK, 1),
+        (spec_large.CHUNK, [1, "text"]),
+        (spec_large.ABANDON, b"1"),
+    ],
+)
+def test_items_of_another_form_are_ignored(kind, item):
+    """They count as handled, with what follows them in their run (12.10.2)."""
+    meeting = Meeting().meet()
+    meeting.other.send([packed_run(kind, "file", [item, item])])
+    meeting.other.send([encode([spec_peer.TELL, "log", [b"goes on"]])])
+    meeting.talk()
+    assert meeting.got() == [(spec_peer.TELL, "log", b"goes on")]
+    assert meeting.dropped() == {"dropped.malformed": 1}
+    meeting.wait(0.1)
+    assert meeting.other.credit == 4 * 1024 * 1024 + meeting.other.used
+
+
+# -- requests inside others
+
+
+def test_nested_requests_go_both_ways():
+    """Of each depth, in batches of their own (12.5)."""
+    meeting = Meeting().meet()
+    asked = []
+    for depth, kind in enumerate(NESTED_REQUESTS, 1):
+        meeting.other.send([packed_run(kind, "sum", [[depth, 500, depth]])])
+        meeting.say(
+            Message(messages.request_kind(depth), "sum", messages.encode_request(depth, 500, depth))
+        )
+        asked.append((kind, "sum", [depth, 500, depth]))
+    meeting.talk()
+    assert meeting.got() == asked
+    assert meeting.other.got == asked
+    meeting.wait(0.1)
+    assert meeting.other.nested == {}
+    assert [meeting.delivery.outgoing.credit.left(depth) for depth in range(1, 5)] == [65_536] * 4
+    assert meeting.dropped() == {}
+
+
+def test_a_full_window_leaves_room_for_nested_requests():
+    """Each depth has its own, however busy the handlers of the others are (11.4.5)."""
+    meeting = Meeting().meet()
+    meeting.busy = True
+    other = meeting.other
+    for size in (1_000_000,) * 4 + (190_000,):
+        other.send([packed_run(spec_peer.TELL, "file", [None])], bytes(size))
+    for number in range(32):
+        for kind in NESTED_REQUESTS:
+            other.send([packed_run(kind, "sum", [[number, 500, "x" * 1900]])])
+    meeting.talk()
+    meeting.wait(0.1)
+    assert len(meeting.got()) == 5 + 4 * 32
+    assert other.unacknowledged == {}
+    assert len(other.nested) == 4 * 32
+    assert meeting.dropped() == {}
+    meeting.finish()
+    meeting.wait(0.1)
+    assert other.nested == {}
+    assert other.credit == 4 * 1024 * 1024 + other.used
+
+
+def test_what_has_no_room_is_not_accepted():
+    """One batch more than a depth has room for, and one of two depths (11.2.3)."""
+    meeting = Meeting().meet()
+    meeting.busy = True
+    other = meeting.other
+    request = packed_run(NESTED_REQUESTS[0], "sum", [[1, 500, None]])
+    for _ in range(32):
+        other.send([request])
+    other.nested.clear()
+    other.send([request])
+    meeting.talk()
+    meeting.wait(0.1)
+    assert list(other.unacknowledged) == [33]
+    assert meeting.dropped() == {"dropped.over_credit": 1}
+    meeting.finish()
+    other.send_again(33)
+    other.send([request, packed_run(NESTED_REQUESTS[1], "sum", [[2, 500, None]])])
+    meeting.talk()
+    meeting.wait(0.1)
+    assert list(other.unacknowledged) == [34]
+
+
+# -- sessions and deliveries
 
 
 @pytest.mark.parametrize("route", [BACK, DIALLED], ids=["it dials", "it is dialled"])

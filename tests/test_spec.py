@@ -201,19 +201,34 @@ def test_frame_types() -> None:
 
 
 def test_kinds() -> None:
-    """Every kind of run: its number, whether it is control and whether it uses credit."""
+    """Every kind of run: its number, whether it is control and whose room it takes."""
     others = {"FIRST_CONTROL", "KIND_MAX", "RUNS_MAX", "MESSAGES_MAX", "HANDLED_MAX"}
     kinds = {
-        name: value
-        for name, value in public(messages, int).items()
+        name: (value,) if isinstance(value, int) else value
+        for name, value in public(messages, (int, tuple)).items()
         if name not in others and not name.startswith("REPLY_")
     }
     said = by_name("kinds")
-    assert {name: int(row["Number"]) for name, row in said.items()} == kinds
-    credited = {kinds[name] for name, row in said.items() if row["Credited"] == "yes"}
-    assert credited == messages.CREDITED
+    assert {name: _all_of(row["Number"]) for name, row in said.items()} == kinds
+    depths = {
+        name: _all_of(row["Credited"].removeprefix("at depth "))
+        for name, row in said.items()
+        if row["Credited"] != "no"
+    }
+    assert {
+        kind: depth
+        for name, of_name in depths.items()
+        for kind, depth in zip(kinds[name], of_name, strict=True)
+    } == messages.DEPTHS
     for name, row in said.items():
-        assert row["Section"].startswith("13." if kinds[name] >= messages.FIRST_CONTROL else "12.")
+        control = kinds[name][0] >= messages.FIRST_CONTROL
+        assert row["Section"].startswith("13." if control else "12.")
+
+
+def _all_of(cell: str) -> tuple[int, ...]:
+    """`7`, or `5 to 8` counted out."""
+    first, _, last = cell.partition(" to ")
+    return tuple(range(int(first), int(last or first) + 1))
 
 
 def test_reply_statuses() -> None:
@@ -360,6 +375,7 @@ def test_encodings(row: Row) -> None:
     ("section", "words"),
     [
         ("10.3.4", f"`MAX_DEPTH` + {messages._PACKED_DEPTH - cbor.MAX_DEPTH} "),
+        ("12.9.2", f"`MAX_DEPTH` + {messages._PACKED_DEPTH - 1 - cbor.MAX_DEPTH}\n"),
         ("11.6.1", "for 64 of them"),
         ("6.6.1", "less than 2^62"),
         ("3.4.2", "0 to 2^63 - 1"),

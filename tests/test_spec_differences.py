@@ -16,6 +16,7 @@ import spec_cbor
 import spec_wire
 from handshake.errors import Refused
 from handshake.payload import read_payload
+from mesh.delivery import incoming
 from mesh.errors import MalformedFrame
 from mesh.wire import cbor, frames, messages
 
@@ -28,7 +29,7 @@ def _load(name: str) -> Any:
 
 _CASES = [case for talk in _load("frames.json")["conversations"] for case in talk["frames"]]
 _REFUSED = _load("refused.json")
-_WRONG = [*_REFUSED["body"], *_REFUSED["content"]]
+_WRONG = [*_REFUSED["body"], *_REFUSED["content"], *_REFUSED["room"]]
 _EXCHANGES = _load("exchanges.json")["exchanges"]
 
 BODIES = sorted({bytes.fromhex(case["plaintext"]) for case in [*_CASES, *_WRONG]})
@@ -101,9 +102,8 @@ def _our_body(plaintext: bytes, bulk: bytes | None) -> Any:
     for kind, subject, bodies in body.runs:
         told = _verdict(lambda bodies=bodies: messages.unpacked(bodies), MalformedFrame)
         runs.append([kind, subject, len(bodies), told])
-    credited = any(kind in messages.CREDITED for kind, *_ in runs)
-    cost = body.cost + 48 * sum(run[2] for run in runs) if credited else 0
-    return [body.batch, body.acknowledged, body.handled, body.credit, cost, runs]
+    charge = incoming._charge(body)
+    return [body.batch, body.acknowledged, body.handled, body.credit, charge, runs]
 
 
 def _their_body(plaintext: bytes, bulk: bytes | None) -> Any:
@@ -112,7 +112,8 @@ def _their_body(plaintext: bytes, bulk: bytes | None) -> Any:
         [run.kind, run.subject, run.count, _verdict(run.messages, spec_wire.Refused)]
         for run in body.runs
     ]
-    return [body.batch, body.acknowledged, body.handled, body.credit, body.cost, runs]
+    charge = body.depth or 0, body.cost
+    return [body.batch, body.acknowledged, body.handled, body.credit, charge, runs]
 
 
 @given(changed(SMALL_BODIES), st.sampled_from([None, b"", b"bulk"]))

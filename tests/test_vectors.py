@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import spec_cbor
+import spec_large
 import spec_noise
 import spec_peer
 import spec_wire
@@ -34,6 +35,7 @@ def _named(cases: list[dict[str, Any]]) -> list[Any]:
 IDENTITIES = _load("identities.json")
 EXCHANGES = _load("exchanges.json")["exchanges"]
 CONVERSATIONS = _load("frames.json")["conversations"]
+STORIES = _load("large.json")["stories"]
 REFUSED = _load("refused.json")
 
 
@@ -68,7 +70,7 @@ def test_made_anew_the_vectors_are_the_same() -> None:
     assert [name for name in made if made[name] != stored[name]] == []
 
 
-@pytest.mark.parametrize("module", [spec_cbor, spec_noise, spec_wire, spec_peer])
+@pytest.mark.parametrize("module", [spec_cbor, spec_noise, spec_wire, spec_large, spec_peer])
 def test_the_other_implementation_is_another_one(module: Any) -> None:
     """What replays the vectors imports nothing of the project."""
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
@@ -313,6 +315,7 @@ def _says(body: spec_wire.Body) -> dict[str, Any]:
         "acknowledged": shown(body.acknowledged),
         "handled": shown(body.handled),
         "credit": shown(body.credit),
+        "depth": body.depth,
         "cost": body.cost,
         "runs": [[run.kind, run.subject, shown(run.messages())] for run in body.runs],
     }
@@ -327,8 +330,35 @@ def test_every_kind_and_status_is_in_the_vectors() -> None:
     runs = [
         run for talk in CONVERSATIONS for case in talk["frames"] for run in case["says"]["runs"]
     ]
-    assert {run[0] for run in runs} == {1, 2, 3, 4, *range(64, 76), 63, 200}
+    assert {run[0] for run in runs} == {*range(1, 13), *range(64, 76), 63, 200}
     assert {item[1] for run in runs if run[0] == 3 for item in run[3]} == {*range(6), 99}
+
+
+@pytest.mark.parametrize("story", _named(STORIES))
+def test_large_messages(story: dict[str, Any]) -> None:
+    """After each batch the same lanes are granted and the same messages whole (12.6 to 12.10)."""
+    arrivals = spec_large.Arrivals(story["room"])
+    for step in story["steps"]:
+        arrivals.grants.clear()
+        if "handled" in step:
+            arrivals.handled(step["handled"])
+        else:
+            bulk = None if step["bulk"] is None else octets(step["bulk"])
+            body = spec_wire.read_body(octets(step["plaintext"]), bulk)
+            (run,) = body.runs
+            (item,) = run.messages()
+            whole = arrivals.on_item(body.batch, run.kind, run.subject, item)
+            assert (None if whole is None else shown([*whole])) == step["complete"]
+        assert arrivals.grants == step["granted"]
+
+
+def test_stories_of_large_messages_differ() -> None:
+    """Among them something is granted at once, later and never, and whole in each form."""
+    steps = [step for story in STORIES for step in story["steps"]]
+    assert {len(step["granted"]) for step in steps} == {0, 1, 2}
+    assert any(step["granted"] for step in steps if "handled" in step)
+    kinds = {step["complete"][0] for step in steps if step.get("complete")}
+    assert kinds == {1, 2, 3, 5, 8}
 
 
 # -- what is refused
@@ -375,6 +405,13 @@ def test_contents_that_are_refused(case: dict[str, Any]) -> None:
     (run,) = spec_wire.read_body(octets(case["plaintext"]), bulk).runs
     with pytest.raises(Refused, match="content"):
         run.messages()
+
+
+@pytest.mark.parametrize("case", _named(REFUSED["room"]))
+def test_batches_without_room_are_refused(case: dict[str, Any]) -> None:
+    """The body is well-formed, and its batch is not accepted by anybody (11.2.3)."""
+    body = spec_wire.read_body(octets(case["plaintext"]))
+    assert body.depth == spec_wire.SEVERAL or (body.depth and body.cost > 65_536)
 
 
 @pytest.mark.parametrize("case", _named(REFUSED["payload"]))

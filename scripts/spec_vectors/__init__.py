@@ -2,7 +2,7 @@
 
 import json
 
-from spec_vectors import data_frames, exchanges, identities, refused
+from spec_vectors import data_frames, exchanges, identities, large, refused
 
 
 def files() -> dict[str, str]:
@@ -12,6 +12,7 @@ def files() -> dict[str, str]:
         "identities.json": identities.vectors(),
         "exchanges.json": {"exchanges": [exchange.vector for exchange in made]},
         "frames.json": {"conversations": data_frames.conversations(made)},
+        "large.json": {"stories": large.vectors()},
         "refused.json": refused.vectors(made),
     }
     return {name: json.dumps(value, indent=1) + "\n" for name, value in values.items()}

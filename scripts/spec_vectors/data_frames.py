@@ -82,10 +82,11 @@ class Conversation:
 KIND_NAMES = {
     getattr(messages, name): name
     for name in (
-        *("TELL", "REQUEST", "REPLY", "CANCEL", "PING", "PONG", "WELCOME", "CLOSE", "GAP"),
-        *("HELLO", "HELLO_ANSWER", "CHALLENGE", "CHALLENGE_ANSWER", "FRESH_1", "FRESH_2", "PROBE"),
+        *("TELL", "REQUEST", "REPLY", "CANCEL", "LARGE", "GRANT", "CHUNK", "ABANDON"),
+        *("PING", "PONG", "WELCOME", "CLOSE", "GAP", "HELLO", "HELLO_ANSWER", "CHALLENGE"),
+        *("CHALLENGE_ANSWER", "FRESH_1", "FRESH_2", "PROBE"),
     )
-}
+} | dict.fromkeys(messages.NESTED_REQUESTS, "NESTED_REQUESTS")
 
 
 def session_of(exchange: Exchange, established: Established) -> Session:
@@ -109,13 +110,15 @@ def _said(plaintext: bytes, bulk: bytes | None) -> dict[str, object]:
         unpacked = messages.unpacked(bodies)
         name = KIND_NAMES.get(kind)
         runs.append([kind, name, subject, [shown(message) for message in unpacked]])
-    credited = any(kind in messages.CREDITED for kind, *_ in runs)
+    depths = {messages.DEPTHS[kind] for kind, *_ in runs if kind in messages.DEPTHS}
+    credited = bool(depths)
     count = sum(len(run[-1]) for run in runs)
     return {
         "batch": body.batch,
         "acknowledged": shown(body.acknowledged),
         "handled": shown(body.handled),
         "credit": shown(body.credit),
+        "depth": depths.pop() if depths else None,
         "cost": body.cost + MESSAGE_OVERHEAD_BYTES * count if credited else 0,
         "runs": runs,
     }
@@ -130,6 +133,8 @@ def conversations(exchanges: Sequence[Exchange]) -> list[dict[str, object]]:
         _beginning(first, exchange)
         _messages(first)
         _calls(first)
+        _nested_calls(first)
+        _large_messages(first)
         _the_rest(first, exchange)
         made.append(first)
         for index, fresh in enumerate(exchange.fresh):
@@ -209,13 +214,59 @@ def _calls(talk: Conversation) -> None:
     talk.say("a reply that shares a credited batch", "bob", 6, [tell, reply])
 
 
+def _nested_calls(talk: Conversation) -> None:
+    for depth, kind in enumerate(messages.NESTED_REQUESTS, 1):
+        request = messages.encode_request(10 + depth, 5_000, {"depth": depth})
+        run = messages.encode_packed_run(kind, "look up", [request])
+        talk.say(f"a request of depth {depth}", "alice", 7 + depth, [run], acknowledged=6)
+    placeholder = messages.encode_request(21, 500, None)
+    beside = messages.encode_packed_run(messages.request_kind(2), "look up", [placeholder])
+    talk.say("a bulk request of depth 2", "bob", 7, [beside], bulk=octets("nested", 100))
+    reply = messages.encode_packed_run(messages.REPLY, "", [messages.encode_reply(11, 0, 1)])
+    nested = [messages.encode_request(22, 500, None), messages.encode_request(23, 500, b"\0")]
+    run = messages.encode_packed_run(messages.request_kind(1), "look up", nested)
+    talk.say("replies beside requests of depth 1", "bob", 8, [reply, run, reply])
+
+
+def _large_messages(talk: Conversation) -> None:
+    def run(kind: int, subject: str, *items: object) -> bytes:
+        return messages.encode_packed_run(kind, subject, [dumps(item) for item in items])
+
+    encoded = messages.encode_request(31, 500, {"text": "what?"})
+    placeholder = messages.encode_request(30, 500, None)
+    announced = [
+        run(messages.LARGE, "file", [1, messages.TELL, 500, dumps(None)]),
+        run(
+            messages.LARGE,
+            "summarise",
+            [2, messages.REQUEST, 100, placeholder],
+            [3, messages.request_kind(1), len(encoded), b""],
+        ),
+        run(messages.LARGE, "file", [4, messages.TELL, 2**40, b""]),
+    ]
+    talk.say("large messages are announced", "alice", 12, announced)
+    talk.say("they are granted", "bob", 9, [run(messages.GRANT, "", 1, 2, 3)], acknowledged=12)
+    file = octets("large tell", 500)
+    beside = run(messages.CHUNK, "", [1, None])
+    talk.say("a chunk beside the array", "alice", 13, [beside], bulk=file[:300])
+    talk.say("a chunk in the array", "alice", 14, [run(messages.CHUNK, "", [3, encoded])])
+    told = messages.encode_run(messages.TELL, "log", [b"between them"])
+    talk.say("something between them", "alice", 15, [told])
+    talk.say("the last chunk", "alice", 16, [beside], bulk=file[300:])
+    beside = run(messages.CHUNK, "", [2, None])
+    talk.say("the only chunk", "alice", 17, [beside], bulk=octets("large request", 100))
+    talk.say("a large message is abandoned", "alice", 18, [run(messages.ABANDON, "", 4)])
+    reply = run(messages.LARGE, "", [1, messages.REPLY, 50, messages.encode_reply(30, 0, None)])
+    talk.say("a large reply is announced", "bob", 10, [reply], acknowledged=18, handled=[17])
+
+
 def _the_rest(talk: Conversation, exchange: Exchange) -> None:
     token = number("path")
     talk.control("alice", messages.HELLO, token)
     talk.control("bob", messages.HELLO_ANSWER, token)
     talk.control("bob", messages.CHALLENGE, token)
     talk.control("alice", messages.CHALLENGE_ANSWER, token)
-    talk.control("bob", messages.GAP, [8, 11], acknowledged=7, handled=[7])
+    talk.control("bob", messages.GAP, [19, 21], acknowledged=18, handled=[17])
     talk.control("alice", messages.PROBE, None)
     unknown = messages.encode_packed_run(200, "", [dumps({"what": "nobody knows"})])
     talk.say("a control item of an unknown kind", "bob", 0, [unknown])
@@ -225,5 +276,5 @@ def _the_rest(talk: Conversation, exchange: Exchange) -> None:
     other = "bob" if first.initiated_by == "alice" else "alice"
     talk.control(first.initiated_by, messages.FRESH_1, first.message_1)
     talk.control(other, messages.FRESH_2, first.message_2)
-    talk.control("alice", messages.CLOSE, "closed", acknowledged=6, handled=[6])
-    talk.control("bob", messages.CLOSE, "closed", acknowledged=7, handled=[7])
+    talk.control("alice", messages.CLOSE, "closed", acknowledged=10, handled=[10])
+    talk.control("bob", messages.CLOSE, "closed", acknowledged=18, handled=[18])

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from handshake.errors import DecryptionFailed, Refused
 from handshake.payload import read_payload
 from handshake.primitives import Aead
-from mesh.constants import HARD_STOP_FRAMES
+from mesh.constants import HARD_STOP_FRAMES, NESTED_WINDOW_BYTES, WINDOW_MIN_BYTES
+from mesh.counters import Counters
+from mesh.delivery.incoming import Incoming
 from mesh.errors import MalformedFrame
 from mesh.session.session import Session
 from mesh.wire import frames, messages
@@ -18,6 +20,7 @@ _HEAD = messages.encode_head(1, 0, [0], 65_536, 1)
 _CONTROL_HEAD = messages.encode_head(0, 0, [0], 65_536, 1)
 _RUN = messages.encode_run(messages.TELL, "log", [b"one"])
 _PING = messages.encode_packed_run(messages.PING, "", [dumps(7)])
+_LARGE = dumps([1, messages.TELL, 500, None])
 
 
 def vectors(exchanges: Sequence[Exchange]) -> dict[str, object]:
@@ -29,6 +32,7 @@ def vectors(exchanges: Sequence[Exchange]) -> dict[str, object]:
         "tag": _tags(exchange),
         "body": _bodies(),
         "content": _contents(),
+        "room": _rooms(),
         "payload": _payloads(exchange),
         "reason": [Exchange(plan).vector for plan in _REFUSED_PLANS],
     }
@@ -214,6 +218,19 @@ def _bodies() -> list[dict[str, object]]:
             _HEAD + messages.encode_packed_run(messages.CANCEL, "", [dumps(None)]),
             b"bulk",
         ),
+        "a chunk in batch 0": (_CONTROL_HEAD + _packed(messages.CHUNK, dumps([1, b"one"])), None),
+        "an announcement in batch 0": (_CONTROL_HEAD + _packed(messages.LARGE, _LARGE), None),
+        "bulk beside an announcement": (_HEAD + _packed(messages.LARGE, _LARGE), b"bulk"),
+        "bulk beside a grant": (_HEAD + _packed(messages.GRANT, dumps(None)), b"bulk"),
+        "bulk beside an abandonment": (_HEAD + _packed(messages.ABANDON, dumps(None)), b"bulk"),
+        "bulk beside two chunks": (
+            _HEAD + messages.encode_packed_run(messages.CHUNK, "", [dumps([1, None])] * 2),
+            b"bulk",
+        ),
+        "bulk beside a raw chunk": (
+            _HEAD + messages.encode_run(messages.CHUNK, "", [dumps([1, None])]),
+            b"bulk",
+        ),
         "bulk beside control": (_CONTROL_HEAD + _PING, b"bulk"),
         "bulk beside nothing": (messages.encode_head(1, 0, [0], 0, 0), b"bulk"),
     }
@@ -261,11 +278,46 @@ def _contents() -> list[dict[str, object]]:
         "no null in the request's place": (_packed(messages.REQUEST, request), b"bulk"),
         "bulk beside a request that is no array": (_packed(messages.REQUEST, dumps(1)), b"bulk"),
         "bulk beside an empty request": (_packed(messages.REQUEST, dumps([])), b"bulk"),
+        "no null in a nested request's place": (
+            _packed(messages.request_kind(4), request),
+            b"bulk",
+        ),
+        "no null in the chunk's place": (_packed(messages.CHUNK, dumps([1, b""])), b"bulk"),
+        "bulk beside a chunk that is no array": (_packed(messages.CHUNK, dumps(None)), b"bulk"),
     }
     for name, (run, bulk) in faults.items():
         body = messages.decode_body(_HEAD + run, bulk)
         _expect(MalformedFrame, name, messages.unpacked, body.runs[0][2])
     return [_plain(name, _HEAD + run, bulk) for name, (run, bulk) in faults.items()]
+
+
+def _rooms() -> list[dict[str, object]]:
+    """The body is good, and no honest sender has room for it, whatever it has sent before."""
+    runs = {
+        depth: messages.encode_packed_run(
+            messages.request_kind(depth), "look up", [messages.encode_request(depth, 500, None)]
+        )
+        for depth in range(5)
+    }
+    request = [messages.encode_request(1, 500, None)]
+    many = request * (NESTED_WINDOW_BYTES // 50)
+    faults = {
+        "requests of depths 0 and 1": [runs[0], runs[1]],
+        "requests of depths 3 and 4": [runs[3], runs[4]],
+        "a tell and a nested request": [_RUN, runs[2]],
+        "a reply between two depths": [runs[1], _packed(messages.REPLY, request[0]), runs[2]],
+        "more than the room of depth 1": [messages.encode_packed_run(5, "look up", many)],
+    }
+    made = []
+    for name, fault in faults.items():
+        plaintext = messages.encode_head(1, 0, [0], 65_536, len(fault)) + b"".join(fault)
+        body = messages.decode_body(plaintext)
+        incoming = Incoming(
+            window_bytes=2 * WINDOW_MIN_BYTES, large_bytes=1024, counters=Counters()
+        )
+        assert incoming.accept(body, 0.0) == [], f"{name}: it is taken"
+        made.append(_plain(name, plaintext, None))
+    return made
 
 
 def _packed(kind: int, encoded: bytes) -> bytes:

@@ -13,13 +13,16 @@ import nacl.bindings as sodium
 
 import spec_wire as wire
 from spec_cbor import decode, encode
+from spec_large import GRANT, KINDS, Arrivals, Departures
 from spec_noise import KK, XX, Handshake, public, seal
 
 TELL, REQUEST, REPLY, CANCEL = 1, 2, 3, 4
+NESTED_REQUESTS = (5, 6, 7, 8)
 PING, PONG, WELCOME, CLOSE, GAP, HELLO = 64, 65, 66, 67, 68, 69
 HELLO_ANSWER, CHALLENGE, CHALLENGE_ANSWER, FRESH_1, FRESH_2, PROBE = 70, 71, 72, 73, 74, 75
 ECHOES = {PING: PONG, HELLO: HELLO_ANSWER, CHALLENGE: CHALLENGE_ANSWER}
-WINDOW = 65_536
+WINDOW, MESSAGE = 65_536, 60_000
+NESTED_WINDOW, NESTED_BATCHES = 65_536, 32
 
 
 class Session:
@@ -85,6 +88,9 @@ class SecondNode:
         self.number, self.used = 0, 0
         self.unacknowledged: dict[int, tuple[list[bytes], bytes | None]] = {}
         self.handled_up_to = 0
+        # By batch of depth 1 to 4 that is not handled: its depth and cost (11.4.5).
+        self.nested: dict[int, tuple[int, int]] = {}
+        self.arrivals, self.departures = Arrivals(MESSAGE), Departures(self.send)
 
     def _octets(self, length: int) -> bytes:
         self._made += 1
@@ -105,7 +111,7 @@ class SecondNode:
             "instance": self.instance,
             "versions": [1],
             "suites": self.suites,
-            "limits": {"window": WINDOW, "message": 60_000},
+            "limits": {"window": WINDOW, "message": MESSAGE},
         }
         if last:
             said |= {"generation": self._known, "resume": [self.epoch, self.next]}
@@ -258,8 +264,14 @@ class SecondNode:
         """11.1, and 11.4.2: as a test is careful with its credit, there always is some."""
         self.number += 1
         self.unacknowledged[self.number] = runs, bulk
-        body = wire.write_body(self.number, self._numbers(), runs)
-        self.used += wire.read_body(body, bulk).cost
+        body = wire.read_body(wire.write_body(self.number, self._numbers(), runs), bulk)
+        if body.depth:
+            self.nested[self.number] = body.depth, body.cost
+            costs = [cost for depth, cost in self.nested.values() if depth == body.depth]
+            assert sum(costs) <= NESTED_WINDOW
+            assert len(costs) <= NESTED_BATCHES
+        else:
+            self.used += body.cost
         assert self.used <= self.credit
         self.send_again(self.number)
 
@@ -316,16 +328,34 @@ class SecondNode:
                     self.control.append((kind, item))
                     self._on_control(session, kind, item)
                 elif body.batch == self.next:
-                    self.got.append((kind, subject, item))
+                    self._on_message(body.batch, kind, subject, item)
         if body.batch == self.next:
+            assert body.depth != wire.SEVERAL
             self.next += 1
             self.handled_up_to = body.batch
-            self.credit_given += body.cost
+            self.credit_given += 0 if body.depth else body.cost
+            self.arrivals.handled(body.batch)
             self._send_control(self.current, None)
+            grants, self.arrivals.grants = self.arrivals.grants, []
+            if grants:
+                self.send([wire.packed_run(GRANT, "", grants)])
+
+    def _on_message(self, batch: int, kind: int, subject: str, item: Any) -> None:
+        if kind == GRANT:
+            self.departures.on_grant(item)
+        elif kind in KINDS:
+            whole = self.arrivals.on_item(batch, kind, subject, item)
+            self.got += [] if whole is None else [whole]
+        else:
+            self.got.append((kind, subject, item))
 
     def _on_numbers(self, body: wire.Body) -> None:
         self.credit = max(self.credit, body.credit)
         self._acknowledge(body.acknowledged)
+        up_to, *ranges = body.handled
+        for number in list(self.nested):
+            if number <= up_to or any(first <= number <= last for first, last in ranges):
+                del self.nested[number]
 
     def _acknowledge(self, up_to: int) -> None:
         for number in [number for number in self.unacknowledged if number <= up_to]:

@@ -18,7 +18,9 @@ from spec_cbor import NotTaken, decode, decode_deterministic, encode
 from spec_noise import XX, NotOpened, unseal
 
 MESSAGES, DATA, BULK, REFUSAL = (1, 2, 3), 4, 5, 6
-CREDITED = (1, 2)
+# 11.4.1
+DEPTH_OF = {1: 0, 2: 0, 5: 1, 6: 2, 7: 3, 8: 4}
+SEVERAL = -1
 
 
 class Refused(Exception):
@@ -290,18 +292,19 @@ class Run(NamedTuple):
 
 
 class Body(NamedTuple):
-    """10.1"""
+    """10.1; `depth` is that of 11.4.1, None without credited runs, or SEVERAL."""
 
     batch: int
     acknowledged: int
     handled: list[Any]
     credit: int
     runs: list[Run]
+    depth: int | None
     cost: int
 
 
 def read_body(plaintext: bytes, bulk: bytes | None = None) -> Body:
-    """10.1 to 10.4, and the cost of 11.4.1"""
+    """10.1 to 10.4, and the depth and cost of 11.4.1"""
     try:
         array = decode(plaintext, 3)
     except NotTaken:
@@ -316,22 +319,24 @@ def read_body(plaintext: bytes, bulk: bytes | None = None) -> Body:
     if len(runs) > (1024 if batch else 1) or sum(run.count for run in runs) > 4096:
         raise Refused("body")
     if bulk is not None:
-        if len(runs) != 1 or runs[0].kind not in {1, 2, 3} or runs[0].count != 1:
+        if len(runs) != 1 or runs[0].kind not in {*DEPTH_OF, 3, 11} or runs[0].count != 1:
             raise Refused("body")
         if not isinstance(raw_runs[0][2], bytes):
             raise Refused("body")
         runs = [_with_bulk(runs[0], bulk)]
-    cost = 0
-    if any(run.kind in CREDITED for run in runs):
+    depth, cost = None, 0
+    depths = {DEPTH_OF[run.kind] for run in runs if run.kind in DEPTH_OF}
+    if depths:
+        depth = depths.pop() if len(depths) == 1 else SEVERAL
         octets = len(plaintext) - len(head) + len(bulk or b"")
         cost = octets + 48 * sum(run.count for run in runs)
-    return Body(batch, acknowledged, handled, credit, runs, cost)
+    return Body(batch, acknowledged, handled, credit, runs, depth, cost)
 
 
 def _head(array: list[Any]) -> bytes:
     """What the head has to be (10.2)."""
     batch, acknowledged, handled, credit = array[:4]
-    if not isinstance(handled, list) or not 1 <= len(handled) <= 1281:
+    if not isinstance(handled, list) or not 1 <= len(handled) <= 1433:
         raise Refused("body")
     up_to, *ranges = handled
     written = struct.pack(">BH", 0x99, len(array)) + _wide(batch) + _wide(acknowledged)

@@ -63,7 +63,7 @@ async def test_a_way_that_dies_without_a_word_is_replaced(alice, bob):
         assert journal.bodies == bodies
         assert relay.connections == 2
         assert alice.counters()["sessions.established"] == 1
-        assert alice.running.presence[bob.id] == "connected"
+        assert alice.presence("bob") == "connected"
         await alice.close()
 
 
