@@ -35,8 +35,8 @@ class Message(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Its bytes."""
-        return len(self.encoded) + len(self.bulk or b"")
+        """Bytes of what may go in chunks: the body that travels apart, or else all of it."""
+        return len(self.encoded if self.bulk is None else self.bulk)
 
 
 def offer(outgoing: Outgoing, message: Message) -> Any:

@@ -45,7 +45,7 @@ def test_a_fault_is_planted_for_a_while_only():
 
 def test_a_fault_is_found_and_one_that_is_none_is_not(monkeypatch, capsys):
     """By the seed and the rule; a fault that no world finds fails the run."""
-    assert main(["--mutants", "--jobs", "1", "--only", "credit not returned"]) == 0
+    assert main(["--mutants", "--jobs", "1", "--only", "credit returned short by a byte"]) == 0
     assert "found after 1 worlds, by: all credit returns" in capsys.readouterr().out
     monkeypatch.setitem(MUTANTS, "nothing", ())
     assert main(["--mutants", "--jobs", "1", "--seeds", "2", "--only", "nothing"]) == 1
@@ -62,7 +62,7 @@ def test_a_run_counts_its_worlds(capsys):
 
 def test_a_violation_is_named_by_its_seed_and_can_be_replayed(capsys):
     """The first one, with the command that draws it."""
-    with planted("credit not returned"):
+    with planted("credit returned short by a byte"):
         assert main(["--from", "5", "--seeds", "1", "--jobs", "1"]) == 1
         said = capsys.readouterr().out
         assert "seed 5: all credit returns" in said

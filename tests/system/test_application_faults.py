@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from mesh import CallFailed, InvalidMessage, MessageTooLarge, NoHandler, UnknownPeer
-from nodes import join, undisturbed, until
+from nodes import Journal, join, undisturbed, until
 
 
 @pytest.fixture(autouse=True)
@@ -14,9 +14,11 @@ async def joined(alice, bob):
     await join(alice, bob)
 
 
-async def test_a_message_over_the_limit_is_refused_before_it_is_sent(alice, bob, carol, journal):
+async def test_a_message_over_the_limit_is_refused_before_it_is_sent(start_node, alice, carol):
     """Too large for the smaller of both limits: nothing leaves, and smaller ones go on."""
     limit = 2 * 1024 * 1024
+    bob = await start_node("bob", max_message_bytes=limit)
+    journal = Journal(bob)
     async with undisturbed(carol, bob):
         for send in (alice.send, alice.call):
             with pytest.raises(MessageTooLarge, match=str(limit)):

@@ -146,7 +146,7 @@ async def test_a_closed_node_fails_what_it_could_not_deliver(alice, start_proces
     receipt = await alice.send(peer, "log", b"never")
     call = asyncio.create_task(alice.call(peer, "echo", 1))
     waiting = asyncio.create_task(fill(alice, peer))
-    await until(lambda: alice.running.dispatch.mailboxes[peer.id]._line)
+    await until(lambda: alice.running.dispatch.mailboxes[peer.id]._lines)
     await asyncio.wait_for(alice.close(), 10)
     with pytest.raises(DeliveryFailed) as caught:
         await receipt.delivered()

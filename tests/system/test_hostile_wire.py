@@ -6,6 +6,7 @@ from contextlib import closing
 
 from endurance.faults import Record, is_data
 from endurance.relay import TO_LISTENER, Relay, part
+from mesh.constants import FRAME_MAX_BYTES
 from nodes import PATIENCE_SECONDS, Journal, Ticker, join, numbered, undisturbed, until
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
@@ -181,7 +182,7 @@ async def test_a_message_of_several_parts_is_thrown_away(bob, carol):
 
 async def test_a_huge_frame_costs_the_stranger_its_connection(start_node, carol):
     """A part over the limit is never taken; its sender is cut off."""
-    bob = await start_node("bob", max_message_bytes=64 * 1024)
+    bob = await start_node("bob")
     async with undisturbed(carol, bob):
         with closing(greeted(bob.endpoints[0])) as stranger:
             stranger.setblocking(False)
@@ -189,7 +190,7 @@ async def test_a_huge_frame_costs_the_stranger_its_connection(start_node, carol)
 
             def push():
                 try:
-                    stranger.send(part(bytes(1 << 20)))
+                    stranger.send(part(bytes(FRAME_MAX_BYTES + 1)))
                     while stranger.recv(65536):
                         pass
                     cut.append("closed")

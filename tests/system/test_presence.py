@@ -5,8 +5,8 @@ import signal
 import threading
 
 import pytest
-from relay import Relay
 
+from endurance.relay import Relay
 from mesh import Node, NodeClosed, NotTrusted, Presence, PresenceChange, WaitTimeout
 from nodes import introduce, join, until
 
