@@ -6,9 +6,18 @@ from deliveries import NULL, WINDOW, Direction, frame_of, open_cost
 from mesh import constants
 from mesh.delivery.outgoing import Outgoing
 from mesh.errors import InvalidMessage
-from mesh.limits import FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
+from mesh.limits import CHUNK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.wire.cbor import dumps
-from mesh.wire.messages import CANCEL, NESTED_REQUESTS, REPLY, REQUEST, RUNS_MAX, TELL, unpacked
+from mesh.wire.messages import (
+    ABANDON,
+    CANCEL,
+    NESTED_REQUESTS,
+    REPLY,
+    REQUEST,
+    RUNS_MAX,
+    TELL,
+    unpacked,
+)
 
 RUN_HEAD_BYTES = 16
 LARGE_WINDOW = 1 << 30
@@ -369,42 +378,6 @@ def test_an_acknowledgement_of_what_never_left_is_not_believed(direction, lie):
     assert outgoing.acknowledge(3) == direction.receipts[:3]
 
 
-def test_handled_batches_are_told_once(direction):
-    """All up to a number, ranges after it, in any later order, each receipt once."""
-    outgoing = direction.outgoing
-    fill_batches(outgoing, 9)
-    outgoing.acknowledge(9)
-    receipts = direction.receipts
-    assert outgoing.on_handled([1, [3, 4], [7, 7]]) == [receipts[n - 1] for n in (1, 3, 4, 7)]
-    assert outgoing.on_handled([1, [3, 4], [7, 7]]) == []
-    assert outgoing.on_handled([0]) == []
-    assert outgoing.on_handled([1, [3, 4], [6, 8]]) == [receipts[5], receipts[7]]
-    assert outgoing.on_handled([9]) == [receipts[n - 1] for n in (2, 5, 9)]
-    assert outgoing.on_handled([9]) == []
-
-
-@pytest.mark.parametrize("lie", [[4], [2**64 - 1], [0, [4, 4]], [0, [1, 2**63]], [1, [3, 3]]])
-def test_handling_before_acknowledging_is_not_believed(direction, lie):
-    """Otherwise a message would be handled and never delivered."""
-    outgoing = direction.outgoing
-    fill_batches(outgoing, 4)
-    outgoing.acknowledge(2)
-    assert outgoing.on_handled(lie) == []
-    assert outgoing.on_handled([2]) == direction.receipts[:2]
-
-
-def test_a_long_range_is_no_work(direction):
-    """Ranges over millions of batches of the past cost what our own unhandled ones cost."""
-    outgoing = direction.outgoing
-    fill_batches(outgoing, 1)
-    outgoing.acknowledge(1)
-    outgoing.next_number = 2 * 10**9
-    fill_batches(outgoing, 1)
-    outgoing.acknowledge(2 * 10**9)
-    assert outgoing.on_handled([0, [2, 2 * 10**9 - 1]]) == []
-    assert outgoing.on_handled([0, [2, 10**9], [10**9 + 2, 2 * 10**9]]) == [direction.receipts[1]]
-
-
 def test_credit_never_goes_back(direction):
     """The larger offset holds, however late the smaller one arrives."""
     outgoing = Outgoing(object, window_bytes=WINDOW, max_message_bytes=1, kept_bytes=WINDOW)
@@ -413,6 +386,43 @@ def test_credit_never_goes_back(direction):
     assert not outgoing.on_credit(WINDOW + 10)
     assert not outgoing.on_credit(0)
     assert outgoing.credit.left(0) == WINDOW + 10
+
+
+# -- large messages (all their states: test_outgoing_large)
+
+
+def test_a_large_message_goes_in_chunks_between_others(direction):
+    """Announced, granted, then a chunk a batch; small ones of its subject wait, replies do not."""
+    outgoing = direction.outgoing
+    assert direction.large(TELL, "log", bytes(3 * CHUNK_BYTES))
+    assert not direction.tell("log", b"late")
+    assert not direction.bulk(TELL, "log", b"late")
+    direction.carry()
+    assert outgoing.put_chunks()
+    assert direction.offer(REPLY, "", 1)
+    direction.settle()
+    assert not outgoing.put_chunks()
+    assert direction.tell("log", b"after")
+    direction.carry()
+    direction.check_settled()
+
+
+def test_what_is_abandoned_is_told_before_its_place_is_taken_again():
+    """As soon as there is room to say so; what has left whole is not abandoned."""
+    direction = Direction(window=WINDOW)
+    outgoing = direction.outgoing
+    for tag in range(constants.LARGE_PER_CLASS):
+        assert direction.large(REQUEST, "ask", bytes(WINDOW), tag=tag)
+    assert not direction.large(REQUEST, "ask", bytes(WINDOW))
+    fill_batches(outgoing, constants.UNACKNOWLEDGED_BATCHES, REPLY)
+    assert outgoing.abandon(0)
+    assert not outgoing.abandon(0)
+    assert not direction.large(REQUEST, "ask", bytes(WINDOW))
+    outgoing.acknowledge(1)
+    assert not outgoing.put_chunks()
+    assert frame_of(next(outgoing.take_unsent())).body().runs[0][0] == ABANDON
+    outgoing.acknowledge(2)
+    assert outgoing.offer_large(REQUEST, "ask", b"", bytes(WINDOW)) is not None
 
 
 # -- the end

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from mesh import CallFailed, CallTimeout, MessageTooLarge, Node
+from mesh.constants import DEPTH_MAX
 from mesh.errors import BufferFull, DeliveryFailed, NodeClosed
 from nodes import Journal, Ticker, join, until
 
@@ -137,7 +138,7 @@ async def test_messages_of_exactly_the_largest_size_arrive():
 
 
 async def test_a_handler_may_call_its_caller_back():
-    """As deep as they like."""
+    """To the last depth; the call that goes deeper is denied to the handler that makes it."""
     pair = Pair()
 
     def count_down(node, other):
@@ -148,7 +149,11 @@ async def test_a_handler_may_call_its_caller_back():
     count_down(pair.alice, "bob")
     count_down(pair.bob, "alice")
     async with pair:
-        assert await pair.alice.call("bob", "count", 9) == list(range(9, -1, -1))
+        deepest = list(range(DEPTH_MAX, -1, -1))
+        assert await pair.alice.call("bob", "count", DEPTH_MAX) == deepest
+        with pytest.raises(CallFailed, match="Denied"):
+            await pair.alice.call("bob", "count", DEPTH_MAX + 1)
+        assert await pair.alice.call("bob", "count", DEPTH_MAX) == deepest
 
 
 async def test_a_message_handler_may_wait_for_the_node_that_floods_it():
