@@ -90,8 +90,8 @@ def _window_alone(self: Any) -> int:
     return int(self._window)
 
 
-def _lose_a_little_credit(self: Any, batch: int, cost: int) -> None:
-    _finish(self, batch, max(0, cost - 1))
+def _lose_a_little_credit(self: Any, batch: int, depth: int, cost: int) -> None:
+    _finish(self, batch, depth, max(0, cost - 1))
 
 
 def _oldest_first(self: Any) -> tuple[int, bytes, bytes]:
