@@ -13,6 +13,7 @@ import mesh.constants
 import mesh.limits
 import spec_page
 from handshake import payload
+from mesh.delivery import assembly
 from mesh.engine import sending, terms
 from mesh.engine.resume import Memory, Resume
 from mesh.engine.settings import Settings
@@ -376,6 +377,7 @@ def test_encodings(row: Row) -> None:
     [
         ("10.3.4", f"`MAX_DEPTH` + {messages._PACKED_DEPTH - cbor.MAX_DEPTH} "),
         ("12.9.2", f"`MAX_DEPTH` + {messages._PACKED_DEPTH - 1 - cbor.MAX_DEPTH}\n"),
+        ("12.7.1", f"at most {assembly._ITEM_MAX_BYTES} bytes"),
         ("11.6.1", "for 64 of them"),
         ("6.6.1", "less than 2^62"),
         ("3.4.2", "0 to 2^63 - 1"),

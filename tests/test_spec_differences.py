@@ -13,10 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import spec_cbor
+import spec_large
 import spec_wire
 from handshake.errors import Refused
 from handshake.payload import read_payload
+from mesh.counters import Counters
 from mesh.delivery import incoming
+from mesh.delivery.assembly import Announced, Assembly
 from mesh.errors import MalformedFrame
 from mesh.wire import cbor, frames, messages
 
@@ -156,3 +159,73 @@ def test_payloads(payload: bytes) -> None:
         return [said.id, said.delegation, said.proof, said.session_id]
 
     assert _alike(_verdict(ours, Refused), _verdict(theirs, spec_wire.Refused))
+
+
+ROOM = 20
+LANES = st.integers(1, 12)
+STEPS = st.one_of(
+    st.tuples(
+        st.just(messages.LARGE),
+        LANES,
+        st.sampled_from([*messages.DEPTHS, messages.REPLY, messages.CANCEL]),
+        st.integers(0, ROOM + 1),
+    ),
+    st.tuples(st.just(messages.CHUNK), LANES, st.binary(max_size=ROOM)),
+    st.tuples(st.just(messages.ABANDON), LANES),
+    st.tuples(st.just(0), st.integers(1, 40)),
+)
+
+
+class _Ours:
+    """`Assembly`, told step by step; `whole`: what it has put together."""
+
+    def __init__(self) -> None:
+        self.assembly = Assembly(ROOM, Counters())
+        self.whole: list[Any] = []
+
+    def take(self, batch: int, step: tuple[Any, ...]) -> None:
+        """One step; kind 0 says that an earlier batch is handled."""
+        kind, number, *rest = step
+        if kind == messages.LARGE:
+            self.assembly.announce(Announced(number, rest[0], "file", rest[1], b""))
+        elif kind == messages.ABANDON:
+            self.assembly.abandon(number)
+        elif kind == 0:
+            self.assembly.finished(number)
+        elif (whole := self.assembly.add(number, rest[0])) is not None:
+            self.assembly.take(whole, batch)
+            self.whole.append((whole.kind, whole.subject))
+
+
+def _theirs(arrivals: spec_large.Arrivals, batch: int, step: tuple[Any, ...]) -> Any:
+    kind, number, *rest = step
+    if kind == 0:
+        return arrivals.handled(number)
+    null = b"\xf6" if rest and rest[0] == messages.TELL else b"\x81\xf6"
+    items = {
+        messages.LARGE: [number, *rest, null],
+        messages.CHUNK: [number, *rest],
+        messages.ABANDON: number,
+    }
+    return arrivals.on_item(batch, kind, "file", items[kind])
+
+
+def _lane(step: tuple[Any, ...]) -> Any:
+    """A lane is announced once; everything else may come again."""
+    return step[1] if step[0] == messages.LARGE else object()
+
+
+@given(st.lists(STEPS, max_size=40, unique_by=_lane))
+def test_large_messages(steps: list[tuple[Any, ...]]) -> None:
+    """Both grant the same lanes in the same order, and find the same messages whole."""
+    ours, arrivals, whole = _Ours(), spec_large.Arrivals(ROOM), []
+    for batch, step in enumerate(steps, 1):
+        ours.take(batch, step)
+        made = _theirs(arrivals, batch, step)
+        if made is not None:
+            whole.append(made[:2])
+        assert ours.assembly.grants_due == arrivals.grants
+        ours.assembly.grants_due.clear()
+        arrivals.grants.clear()
+        assert ours.whole == whole
+    assert (ours.assembly.promised_bytes == 0) or not arrivals.empty

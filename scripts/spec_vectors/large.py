@@ -78,7 +78,7 @@ class Story:
 def vectors() -> list[dict[str, object]]:
     """Every story."""
     stories = [_whole_ones(), _waiting(), _every_class(), _places()]
-    stories += [_ignored_announcements(), _ignored_chunks(), _abandoned()]
+    stories += [_at_handlers(), _ignored_announcements(), _ignored_chunks(), _abandoned()]
     return [story.vector for story in stories]
 
 
@@ -148,6 +148,19 @@ def _places() -> Story:
     return story
 
 
+def _at_handlers() -> Story:
+    """However much room there is, no more of a class than this; one of another class is granted."""
+    story = Story("so many of a class at handlers")
+    most = constants.LARGE_UNHANDLED
+    for lane in range(1, most + 2):
+        story.announce(lane, 1)
+        if lane <= most:
+            story.chunk(lane, b"x")
+    story.announce(most + 2, 1, messages.REPLY, messages.encode_reply(1, messages.REPLY_OK, None))
+    story.handled(2)
+    return story
+
+
 def _ignored_announcements() -> Story:
     """What an honest sender does not announce."""
     story = Story("announcements that are ignored")
@@ -157,6 +170,9 @@ def _ignored_announcements() -> Story:
     story.announce(4, 0)
     story.announce(5, -1)
     story.announce(6, ROOM_BYTES + 1)
+    story.announce(8, 10, item=b"\xf6" * 33)
+    story.announce(9, 10, item=b"\xf6" * 32)
+    story.abandon(9)
     story.chunk(6, octets("six", 10))
     story.announce(7, 10)
     story.announce(7, 20)

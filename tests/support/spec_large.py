@@ -12,7 +12,7 @@ from spec_wire import DEPTH_OF, packed_run
 TELL, REPLY = 1, 3
 LARGE, GRANT, CHUNK, ABANDON = 9, 10, 11, 12
 KINDS = (LARGE, GRANT, CHUNK, ABANDON)
-PER_CLASS = 4
+PER_CLASS, UNHANDLED, ITEM_BYTES = 4, 64, 32
 
 Whole = tuple[int, str, Any]
 
@@ -59,6 +59,7 @@ class Arrivals:
         elif item in self._coming:
             del self._coming[item]
             self._with_room.pop(item, None)
+            self.grants = [lane for lane in self.grants if lane != item]
         self._grant()
         return whole
 
@@ -73,6 +74,8 @@ class Arrivals:
         """12.7.3"""
         if announced.kind not in {*DEPTH_OF, REPLY} or announced.lane in self._coming:
             return
+        if len(announced.item) > ITEM_BYTES:
+            return
         mine = class_of(announced.kind)
         same = [each for each in self._coming.values() if class_of(each.kind) == mine]
         if 0 < announced.length <= self.room and len(same) < PER_CLASS:
@@ -80,15 +83,16 @@ class Arrivals:
             self._content[announced.lane] = b""
 
     def _grant(self) -> None:
-        """12.8.2"""
+        """12.8.2, 12.8.3"""
         behind = set()
         for lane, announced in self._coming.items():
             mine = class_of(announced.kind)
             if lane in self._with_room or mine in behind:
                 continue
             taken = sum(each.length for each in self._with_room.values())
-            first = all(class_of(each.kind) != mine for each in self._with_room.values())
-            if first or taken + announced.length <= self.room:
+            same = [each for each in self._with_room.values() if class_of(each.kind) == mine]
+            fits = taken + announced.length <= self.room
+            if not same or (fits and len(same) < UNHANDLED):
                 self._with_room[lane] = announced
                 self.grants.append(lane)
             else:

@@ -336,7 +336,7 @@ def read_body(plaintext: bytes, bulk: bytes | None = None) -> Body:
 def _head(array: list[Any]) -> bytes:
     """What the head has to be (10.2)."""
     batch, acknowledged, handled, credit = array[:4]
-    if not isinstance(handled, list) or not 1 <= len(handled) <= 1433:
+    if not isinstance(handled, list) or not 1 <= len(handled) <= 1793:
         raise Refused("body")
     up_to, *ranges = handled
     written = struct.pack(">BH", 0x99, len(array)) + _wide(batch) + _wide(acknowledged)
