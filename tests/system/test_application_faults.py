@@ -17,17 +17,18 @@ async def joined(alice, bob):
 async def test_a_message_over_the_limit_is_refused_before_it_is_sent(start_node, alice, carol):
     """Too large for the smaller of both limits: nothing leaves, and smaller ones go on."""
     limit = 2 * 1024 * 1024
-    bob = await start_node("bob", max_message_bytes=limit)
-    journal = Journal(bob)
-    async with undisturbed(carol, bob):
+    small = await start_node("small", max_message_bytes=limit)
+    journal = Journal(small)
+    await join(alice, small)
+    async with undisturbed(carol, small):
         for send in (alice.send, alice.call):
             with pytest.raises(MessageTooLarge, match=str(limit)):
-                await send("bob", "log", bytes(limit + 1))
+                await send("small", "log", bytes(limit + 1))
         with pytest.raises(MessageTooLarge):
-            alice.post("bob", "log", ["x" * limit])
-        await (await alice.send("bob", "log", bytes(limit))).handled()
+            alice.post("small", "log", ["x" * limit])
+        await (await alice.send("small", "log", bytes(limit))).handled()
     assert [len(body) for body in journal.bodies] == [limit]
-    assert alice.counters()["sessions.established"] == 1
+    assert alice.counters()["sessions.established"] == 2
 
 
 @pytest.mark.parametrize(
