@@ -194,6 +194,31 @@ async def test_a_body_changed_after_sending_is_not_changed_in_its_chunks(wire):
     assert wire.bodies() == [LARGE]
 
 
+async def test_cancelled_by_the_very_news_its_message_leaves_with(wire):
+    """It is sent, and those behind it go on."""
+    await fill(wire)
+    first, second = await begin(
+        wire.mailbox.tell("log", b"1" * 2000), wire.mailbox.tell("log", b"2" * 15_000)
+    )
+    flush, send_closed = wire.flush, wire.send_closed
+
+    def cancel_and(do):
+        def both(delivery):
+            if wire.outgoing.has_open_batch or wire.outgoing.has_unsent:
+                first.cancel()
+            do(delivery)
+
+        return both
+
+    wire.flush, wire.send_closed = cancel_and(flush), cancel_and(send_closed)
+    wire.handle()
+    await asyncio.wait_for(second, 10)
+    await turns()
+    assert wire.bodies()[wire.filled :] == [b"1" * 2000, b"2" * 15_000]
+    assert first.cancelled()
+    assert not wire.mailbox._lines
+
+
 async def test_replies_that_wait_for_a_place_are_counted(wire):
     """Whoever makes more of them waits, until the peer takes some."""
     mailbox = wire.mailbox
