@@ -116,17 +116,20 @@ class Lines(Generic[Who]):
         The line is there until the last was taken and dealt with, so that nobody overtakes it.
         """
         line = self._lines.get(key, OrderedDict())
-        while line:
-            who, message = line.popitem(last=False)
-            if who.done():
-                continue
-            apart = self._apart(message, key)
-            if apart != key and not isinstance(key, str) and key < _LARGE:
-                self.enter(apart, who, message)
-            else:
-                yield who, message
-        if self._lines.get(key) is line:
-            del self._lines[key]
+        try:
+            while line:
+                who, message = line.popitem(last=False)
+                if who.done():
+                    continue
+                apart = self._apart(message, key)
+                if apart != key and not isinstance(key, str) and key < _LARGE:
+                    self.enter(apart, who, message)
+                else:
+                    yield who, message
+        finally:
+            # Also when whoever takes them fails with the last: an empty line holds nobody up.
+            if not line and self._lines.get(key) is line:
+                del self._lines[key]
 
     def put_back(self, key: Key, who: Who, message: Message) -> None:
         """It found no room: it is the next again."""

@@ -12,6 +12,7 @@ from mesh.delivery.outgoing import Outgoing
 from mesh.engine import events
 from mesh.engine.events import RunReceived
 from mesh.errors import DeliveryFailed, MalformedFrame, Outcome, PeerRestarted
+from mesh.exchange.calls import decode_cancel
 from mesh.limits import NESTED_CALLS, RETIRED_DELIVERIES_PER_PEER
 from mesh.model import Peer
 from mesh.runtime.handlers import Handler, Handlers
@@ -153,10 +154,15 @@ class Dispatch:
         self._finished(run)
 
     def _on_cancels(self, run: RunReceived) -> None:
-        items = self._items(run)
+        call_ids = []
+        for item in self._items(run):
+            try:
+                call_ids.append(decode_cancel(item))
+            except MalformedFrame:
+                self._counters["dropped.malformed"] += 1
         for (delivery, _), requests in self._requests.items():
             if delivery is run.delivery:
-                requests.cancel(items)
+                requests.cancel(call_ids)
         self._finished(run)
 
     def _items(self, run: RunReceived) -> list[Any]:

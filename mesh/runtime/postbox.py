@@ -162,7 +162,8 @@ class Postbox:
             if receipt is None:
                 self._lines.put_back(key, future, message)
                 break
-            if message.call_id is None:
+            # Sending may call the program, which may have cancelled this very one.
+            if message.call_id is None and not future.done():
                 future.set_result(receipt)
         self._flush_soon()
 

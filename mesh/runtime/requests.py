@@ -7,7 +7,7 @@ says that it does not wait any more, when it is gone, or when the time it gave t
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from mesh.counters import Counters
 from mesh.engine.events import RunReceived
 from mesh.errors import MalformedFrame, MeshError
-from mesh.exchange.calls import Request, decode_cancel, decode_request, describe_failure
+from mesh.exchange.calls import Request, decode_request, describe_failure
 from mesh.limits import CALLS_PER_PEER
 from mesh.runtime import nesting, workers
 from mesh.runtime.crew import Crew
@@ -133,14 +133,9 @@ class Requests:
                     self._cancel(work)
         self._crew.put(accepted)
 
-    def cancel(self, items: list[Any]) -> None:
-        """The caller does not wait any more for the calls that are named."""
-        for item in items:
-            try:
-                call_id = decode_cancel(item)
-            except MalformedFrame:
-                self._counters["dropped.malformed"] += 1
-                continue
+    def cancel(self, call_ids: Iterable[int]) -> None:
+        """The caller does not wait any more for these calls, if they are here."""
+        for call_id in call_ids:
             work = self._known.get(call_id)
             if work is not None:
                 self._cancel(work)

@@ -140,8 +140,14 @@ class Worker:
         self._done_with(load)
 
     async def _work_in_thread(self, load: _Load) -> None:
-        loop = asyncio.get_running_loop()
         handling = nesting.begin(0)
+        try:
+            await self._hop(load)
+        finally:
+            handling.over = True
+
+    async def _hop(self, load: _Load) -> None:
+        loop = asyncio.get_running_loop()
         bodies = self._take(load)
         # A hop into a thread for each turn: peers share the threads, first come, first served.
         while turn := list(islice(bodies, _TURN_MESSAGES)):
@@ -158,7 +164,6 @@ class Worker:
             finally:
                 for error in errors:
                     self._failed(error)
-        handling.over = True
         self._done_with(load)
 
     def _handle_all(

@@ -84,9 +84,10 @@ class Ledger:
             self._expected.setdefault(key, deque()).append(message)
 
     def abandoned(self, message: Message) -> None:
-        """Its sender has given up a large message that was under way."""
+        """Its sender has given up a large message that was under way: nobody gets it any more."""
         if message.receipt is not None:
             self.receipts.pop(message.receipt, None)
+            message.receipt = None
 
     def received(self, process: "Process", delivery: Delivery, number: int) -> Message:
         """A handler gets this message. Raises Violation if it should not, or not now."""
@@ -107,7 +108,9 @@ class Ledger:
                 raise Violation("in order", late)
         message.received = True
         receipt = message.receipt
-        if receipt is not None and receipt.failed == "not_delivered":
+        if receipt is None:
+            raise Violation("only what was queued arrives", f"{message} came to {process}")
+        if receipt.failed == "not_delivered":
             raise Violation("receipts tell the truth", f"{message} came, not delivered as it was")
         return message
 

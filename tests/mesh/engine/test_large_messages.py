@@ -105,6 +105,20 @@ def test_small_ones_of_its_subject_come_behind_it_and_others_go_by(both, bodies)
     assert bodies(both.bob) == [b"goes by", b"large" * 20_000, b"after"]
 
 
+def test_a_flood_of_small_ones_keeps_no_large_one_back(both, bodies):
+    """Nor the other way: whatever room there is for the flood is taken at once, all the time."""
+    receipt = send(both, bytes(8 * WINDOW))
+    small = 0
+    for _ in range(200):
+        while both.world.send(both.alice, both.bob, "flood", b"x" * 4000):
+            small += 1
+        both.world.run(0.001)
+        if receipt in receipts(both.alice, events.Handled):
+            break
+    assert bytes(8 * WINDOW) in bodies(both.bob)
+    assert small > 100
+
+
 def test_lost_frames_cost_time_and_nothing_else(both, bodies):
     """Announcements, grants and chunks are batches: those lost are sent again."""
     random = Random(3)

@@ -385,6 +385,16 @@ def test_news_of_room_that_come_while_a_line_moves_keep_the_order(queue):
     assert not queue.lines
 
 
+def test_a_line_holds_nobody_up_when_whoever_takes_its_last_fails(queue):
+    """It is empty, and gone."""
+    hold(queue)
+    queue.tell("log", 1)
+    with pytest.raises(ZeroDivisionError):
+        for _ in queue.lines.take("log"):
+            raise ZeroDivisionError
+    assert not queue.lines
+
+
 def test_bytes_of_replies_that_wait_are_known(queue):
     """Small and large ones."""
     assert queue.lines.reply_bytes == 0

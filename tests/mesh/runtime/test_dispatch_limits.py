@@ -8,7 +8,7 @@ from handshake.identity import Identity
 from mailboxes import make_delivery, turns
 from mesh.engine import events
 from mesh.engine.events import RunReceived
-from mesh.wire.messages import CANCEL, REPLY, REQUEST, TELL, Packed
+from mesh.wire.messages import CANCEL, NESTED_REQUESTS, REPLY, REQUEST, TELL, Packed
 from offices import Office
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
@@ -68,6 +68,69 @@ async def test_calls_of_one_peer_take_no_slot_of_another(office):
     office.see(RunReceived(other, 1, REQUEST, "ask", [[1, 1000, "quick"]]))
     await turns(20)
     assert answered == ["quick"]
+
+
+@pytest.mark.parametrize("kind", NESTED_REQUESTS)
+async def test_calls_inside_calls_have_slots_of_their_own(office, kind):
+    """While those outside of all hold theirs, and those of every other depth as well."""
+    answered = []
+
+    @office.handlers.serve("ask")
+    async def ask(body):
+        if body == "hang":
+            await asyncio.Event().wait()
+        answered.append(body)
+
+    office.connect()
+    for number, other in enumerate((REQUEST, *NESTED_REQUESTS), 1):
+        if other != kind:
+            items = [[number * 100 + n, 60_000, "hang"] for n in range(10)]
+            office.see(RunReceived(office.delivery, number, other, "ask", items))
+    await turns(20)
+    office.see(RunReceived(office.delivery, 50, kind, "ask", [[1, 60_000, "quick"]]))
+    await turns(20)
+    assert answered == ["quick"]
+
+
+async def test_slots_inside_of_calls_are_few(office, monkeypatch):
+    """No more than outside, nor than it takes for those always to go on."""
+    monkeypatch.setattr("mesh.runtime.dispatch.NESTED_CALLS", 2)
+    begun = []
+
+    @office.handlers.serve("ask")
+    async def ask(body):
+        begun.append(body)
+        await asyncio.Event().wait()
+
+    office.connect()
+    for kind in (REQUEST, NESTED_REQUESTS[0]):
+        items = [[kind * 100 + n, 60_000, kind] for n in range(10)]
+        office.see(RunReceived(office.delivery, kind, kind, "ask", items))
+    await turns(20)
+    assert sorted(begun) == [REQUEST] * 4 + [NESTED_REQUESTS[0]] * 2
+
+
+async def test_a_cancellation_finds_its_call_at_any_depth(office):
+    """Nothing says at which it was made; what is none is counted once."""
+    cancelled = []
+
+    @office.handlers.serve("ask")
+    async def ask(body):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(body)
+
+    office.connect()
+    kinds = (REQUEST, *NESTED_REQUESTS)
+    for kind in kinds:
+        office.see(RunReceived(office.delivery, kind, kind, "ask", [[kind, 60_000, kind]]))
+    await turns(20)
+    office.see(office.run(CANCEL, *reversed(kinds), -1, "1", None, [1], True, batch=60))
+    await turns(20)
+    assert sorted(cancelled) == sorted(kinds)
+    assert office.counters["dropped.malformed"] == 5
+    assert 60 in office.finished
 
 
 @pytest.mark.parametrize("kind", [TELL, REQUEST, REPLY, CANCEL])

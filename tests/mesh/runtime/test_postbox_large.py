@@ -1,6 +1,7 @@
 """Postbox and mailbox with large messages: who waits for them, who goes by, and how they end."""
 
 import asyncio
+from random import Random
 
 import pytest
 
@@ -192,6 +193,70 @@ async def test_a_body_changed_after_sending_is_not_changed_in_its_chunks(wire):
     body[:] = b"?" * len(body)
     await settle(wire)
     assert wire.bodies() == [LARGE]
+
+
+async def test_cancelled_by_the_very_news_its_message_leaves_with(wire):
+    """It is sent, and those behind it go on."""
+    await fill(wire)
+    first, second = await begin(
+        wire.mailbox.tell("log", b"1" * 2000), wire.mailbox.tell("log", b"2" * 15_000)
+    )
+    flush, send_closed = wire.flush, wire.send_closed
+
+    def cancel_and(do):
+        def both(delivery):
+            if wire.outgoing.has_open_batch or wire.outgoing.has_unsent:
+                first.cancel()
+            do(delivery)
+
+        return both
+
+    wire.flush, wire.send_closed = cancel_and(flush), cancel_and(send_closed)
+    wire.handle()
+    await asyncio.wait_for(second, 10)
+    await turns()
+    assert wire.bodies()[wire.filled :] == [b"1" * 2000, b"2" * 15_000]
+    assert first.cancelled()
+    assert not wire.mailbox._lines
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_whatever_the_order_of_news_each_subject_keeps_its_own(wire, seed):
+    """Messages of all sizes, some cancelled, and every flush brings news of room in the midst.
+
+    Those that were not cancelled in a line arrive once, in the order in which they were told.
+    """
+    random = Random(seed)
+    flush, sent = wire.flush, []
+
+    def flush_and_make_room(delivery):
+        flush(delivery)
+        if random.random() < 0.5:
+            wire.mailbox.on_room()
+
+    wire.flush = flush_and_make_room
+    for number in range(50):
+        size = random.choice([8, 8, 3000, 15_000, 20_000, 60_000])
+        subject = random.choice("ab")
+        body = b"%08d" % number + bytes(size - 8)
+        sent.append((subject, body, asyncio.create_task(wire.mailbox.tell(subject, body))))
+        if random.random() < 0.7:
+            await turns(1)
+        if random.random() < 0.2:
+            random.choice(sent)[2].cancel()
+        if random.random() < 0.2:
+            random.choice([wire.arrive, wire.handle])()
+    await settle(wire)
+    await asyncio.gather(*(task for _, _, task in sent), return_exceptions=True)
+    for subject in "ab":
+        told = [body for of, body, _ in sent if of == subject]
+        arrived = [message.body for message in wire.sent if message.subject == subject]
+        wanted = [body for of, body, task in sent if of == subject and not task.cancelled()]
+        assert arrived == [body for body in told if body in arrived]
+        assert [body for body in wanted if body not in arrived] == []
+    assert not wire.mailbox._lines
+    assert wire.assembly.promised_bytes == 0
+    assert not wire.counters
 
 
 async def test_replies_that_wait_for_a_place_are_counted(wire):

@@ -23,8 +23,8 @@ class Sides:
         settings = SimpleNamespace(instance=f"{name}'s run".encode())
         return _Hashable(id=name, settings=settings, alive=True)
 
-    def send(self, subject="log", receipt=None, *, credited=True):
-        message = self.ledger.write(self.ann, self.outgoing, messages.TELL, subject)
+    def send(self, subject="log", receipt=None, *, credited=True, kind=messages.TELL):
+        message = self.ledger.write(self.ann, self.outgoing, kind, subject)
         self.ledger.queued(message, receipt or Receipt(), credited=credited)
         return message
 
@@ -57,6 +57,29 @@ def test_what_is_kept_is_no_violation(sides):
     assert sides.ledger.receipts
     sides.ledger.forget_finished()
     assert sides.ledger.receipts == {}
+
+
+@pytest.mark.parametrize("kind", [messages.REQUEST, messages.REPLY])
+def test_order_is_promised_for_direct_messages_alone(sides, kind):
+    """A large request is passed by small ones; but nothing comes that was not queued."""
+    first, second = sides.send(kind=kind), sides.send(kind=kind)
+    assert sides.get(second) is second
+    assert sides.get(first) is first
+    never_queued = sides.ledger.write(sides.ann, sides.outgoing, kind, "x")
+    with pytest.raises(Violation, match="only what was queued"):
+        sides.get(never_queued)
+
+
+def test_what_its_sender_has_given_up_does_not_come(sides):
+    """Nor does anybody wait for its receipt; what was given up in a line had none."""
+    message = sides.send(kind=messages.REQUEST)
+    in_line = sides.ledger.write(sides.ann, sides.outgoing, messages.REQUEST, "x")
+    for given_up in (message, in_line):
+        sides.ledger.abandoned(given_up)
+    assert sides.ledger.unfinished() == []
+    assert sides.ledger.receipts == {}
+    with pytest.raises(Violation, match="only what was queued"):
+        sides.get(message)
 
 
 def test_twice_and_out_of_order_are_found(sides):

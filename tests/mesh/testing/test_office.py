@@ -103,6 +103,37 @@ def test_who_is_cancelled_in_the_line_has_sent_nothing(met):
     assert messages.CANCEL not in kinds(met)
 
 
+def test_a_large_call_that_is_given_up_is_abandoned(met):
+    """Nobody is told to cancel it, nothing of it arrives, and all room returns."""
+    office, window = met.office("ann", "bob"), met.world.plan.window
+    met.process("bob").freeze()
+    call = office.call("ask", 5.0, 2 * window, lambda _call: None)
+    met.process("ann").pump()
+    assert office.delivery.outgoing.lanes
+    office.cancel(call)
+    met.process("ann").pump()
+    assert not office.delivery.outgoing.lanes
+    assert messages.CANCEL not in kinds(met)
+    met.process("bob").thaw()
+    met.world.wire.moves_again()
+    assert met.run(60.0, until=lambda: office.delivery.outgoing.idle)
+    assert met.association("bob", "ann").delivery.incoming.assembly.promised_bytes == 0
+    assert not call.message.received
+
+
+def test_large_messages_and_replies_arrive(met):
+    """Several windows of them, there and back."""
+    office, window, ended = met.office("ann", "bob"), met.world.plan.window, []
+    assert office.tell("log", 2 * window)
+    assert office.tell("log", 2 * window, packed=True)
+    assert office.tell("log", 3)
+    for service in ("ask", "ask for much", "ask back"):
+        office.call(service, 30.0, 2 * window, lambda call: ended.append(call.ended))
+    met.process("ann").pump()
+    assert met.run(60.0, until=lambda: len(ended) == 3 and not met.world.ledger.unfinished())
+    assert ended == ["answered"] * 3
+
+
 @pytest.mark.parametrize(
     ("body", "number"), [(content(12, 99), 12), (memoryview(b"3:"), 3), ([4, b""], 4), (5, 5)]
 )

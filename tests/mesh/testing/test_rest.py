@@ -52,6 +52,14 @@ def test_credit_that_does_not_return_is_found(met):
     met.association("bob", "ann").delivery.incoming._accepted += 1
     with pytest.raises(Violation, match="all credit returns"):
         rest_of(met).judge()
+    met.association("bob", "ann").delivery.incoming._accepted -= 1
+    met.association("bob", "ann").delivery.outgoing.credit._used[3] += 1
+    with pytest.raises(Violation, match="all credit returns"):
+        rest_of(met).judge()
+    met.association("bob", "ann").delivery.outgoing.credit._used[3] -= 1
+    met.association("bob", "ann").delivery.incoming.assembly._granted_bytes += 1
+    with pytest.raises(Violation, match="room for large messages returns"):
+        rest_of(met).judge()
     met.association("bob", "ann").delivery = None
     with pytest.raises(Violation, match="stays together"):
         rest_of(met).judge()
