@@ -126,8 +126,7 @@ def test_what_is_too_large_for_a_batch_is_announced(queue, kind):
     for large in (False, True):
         item = NULL if kind == TELL else encoded_item(kind, None, 1)[1]
         size = whole + large
-        beside = bytes(size - len(item))
-        for encoded, bulk in ((dumps(bytes(size - 3)), None), (item, beside)):
+        for encoded, bulk in ((dumps(bytes(size - 3)), None), (item, bytes(size))):
             message = Message(kind, "s" if large else "t", encoded, bulk=bulk)
             assert message.size == size
             before = len(outgoing.lanes)
