@@ -286,4 +286,4 @@ async def test_replies_of_a_peer_that_lies_do_not_end_the_session():
         mailbox.outgoing.offer(3, "", b"\xf6")
         mailbox.outgoing.offer(4, "", b"\x20")
         assert await pair.alice.call("bob", "echo", 1) == 1
-        await until(lambda: pair.alice.counters().get("dropped.malformed") == 2)
+        await until(lambda: pair.alice.counters().get("dropped.malformed") == 3)
