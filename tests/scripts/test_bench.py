@@ -54,6 +54,7 @@ def test_a_tiny_run_measures_every_workload_with_every_peer(capsys):
                 assert len(figures["rounds"]) == 2
 
 
+@pytest.mark.slow
 def test_a_run_of_one_workload_prints_a_table(capsys):
     """`--only` names workloads and peers; the table shows ratios ahead of figures."""
     arguments = ["--only", "64B", "--only", "noisemesh", "--only", "curve", "--rounds", "1"]
@@ -126,6 +127,7 @@ def mixed_report():
     return measure([*peers, sound], [TINY], 2, seconds=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", FAILING)
 def test_a_peer_that_fails_is_named(mixed_report, way):
     """A failure has the peer's name, the workload and the reason."""
@@ -142,6 +144,7 @@ def test_a_peer_that_fails_is_named(mixed_report, way):
     assert peer.name in {f["peer"] for f in as_json(mixed_report, here)["failures"]}
 
 
+@pytest.mark.slow
 def test_a_peer_that_fails_costs_nobody_else(mixed_report):
     """Whatever befell those before it, the sound peer has the figures of every round."""
     assert len(mixed_report.failures) == len(FAILING)

@@ -46,6 +46,7 @@ def test_the_peak_is_what_was_held_at_once():
     assert peak_bytes() >= 64 << 20
 
 
+@pytest.mark.slow
 def test_a_short_run_loses_nothing(capsys):
     """Two processes, a relay that cuts: figures for programs, and success."""
     arguments = ["--only", "cuts", "--messages", "500", "--rate", "1000", "--seed", "7"]

@@ -43,6 +43,7 @@ def test_a_fault_is_planted_for_a_while_only():
         pass
 
 
+@pytest.mark.slow
 def test_a_fault_is_found_and_one_that_is_none_is_not(monkeypatch, capsys):
     """By the seed and the rule; a fault that no world finds fails the run."""
     assert main(["--mutants", "--jobs", "1", "--only", "credit returned short by a byte"]) == 0

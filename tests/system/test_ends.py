@@ -69,6 +69,7 @@ async def test_a_call_to_a_peer_that_stops_fails(alice, bob):
         await call
 
 
+@pytest.mark.slow
 async def test_a_killed_peer_fails_everything_when_it_is_back(tmp_path, start_node, start_process):
     """Killed and started again with its home: reconnected by itself, old receipts failed."""
     alice = await start_node("alice")

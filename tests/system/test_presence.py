@@ -90,6 +90,7 @@ async def test_a_cut_is_told_and_so_is_the_new_connection(alice, bob, impatient)
         await alice.close()
 
 
+@pytest.mark.slow
 async def test_a_killed_peer_is_cut_off_and_then_lost(start_node, start_process, impatient):
     """Its connection ends at once; thirty seconds later nobody counts on it any more."""
     alice = await start_node("alice", close_timeout_seconds=0.2)
@@ -176,6 +177,7 @@ async def test_a_denied_peer_disappears_here_and_is_told_there(alice, bob):
     await watchers[0].until("connected")
 
 
+@pytest.mark.slow
 async def test_a_blocking_handler_makes_nobody_look_unresponsive(alice, bob, carol, monkeypatch):
     """A plain `def` that takes a minute keeps a thread, not its node: others are answered."""
     monkeypatch.setattr("mesh.constants.PING_AFTER_SECONDS", 0.2)

@@ -44,7 +44,15 @@ async def test_cut_again_and_again(alice, bob, relay, talk, dice, resets):
     assert {cut.reset for cut in cutter.cuts} == {resets == 1.0}
 
 
-@pytest.mark.parametrize("towards", [BOTH, [TO_LISTENER], [TO_DIALLER]], ids=" and ".join)
+@pytest.mark.parametrize(
+    "towards",
+    [
+        BOTH,
+        pytest.param([TO_LISTENER], marks=pytest.mark.slow),
+        pytest.param([TO_DIALLER], marks=pytest.mark.slow),
+    ],
+    ids=" and ".join,
+)
 async def test_stalled_and_let_go(alice, bob, relay, talk, towards):
     """Held, both ways or one, until it was sent again; then it comes after all, twice by now."""
     talking = asyncio.create_task(talk.speak())

@@ -355,6 +355,7 @@ def run_documented(root: Path, user: Path) -> "subprocess.CompletedProcess[str]"
 
 
 @pytest.mark.skipif(shutil.which("install") is None, reason="the page uses install(1)")
+@pytest.mark.slow
 async def test_a_backup_put_back_is_the_same_node(
     runtime: Path, tmp_path: Path, root: Path
 ) -> None:

@@ -131,6 +131,7 @@ class TestKept:
         made = make(path, "Zo\u00eb")
         assert load(path, passphrase="Zoe\u0308").id == made.id
 
+    @pytest.mark.slow
     def test_default_cost_is_paid(self, path: Path) -> None:
         """A guess costs at least 64 MiB and several passes, and the file says how much."""
         create(path, passphrase=PASSPHRASE)

@@ -271,7 +271,7 @@ async def test_a_handler_may_close_its_own_node():
 
 
 async def test_replies_of_a_peer_that_lies_do_not_end_the_session():
-    """Nonsense in the place of a reply or a call to cancel is dropped; good replies go on coming."""
+    """Nonsense in the place of a reply or a call to cancel is dropped; good replies still come."""
     pair = Pair()
 
     @pair.bob.serve("echo")

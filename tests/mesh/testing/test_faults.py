@@ -10,7 +10,14 @@ def only(fault):
     return dict.fromkeys(FAULTS, 0.0) | {fault: 1.0}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        # It takes ten minutes of virtual time.
+        pytest.param(fault, marks=pytest.mark.slow) if fault == "silence" else fault
+        for fault in FAULTS
+    ],
+)
 def test_each_fault_alone_is_survived(fault, plan):
     """It happens, and every promise is kept."""
     for seed in range(3):

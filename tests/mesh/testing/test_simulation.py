@@ -13,7 +13,9 @@ from mesh.testing.clock import Violation
 from mesh.testing.simulation import Simulation, simulate
 
 
-@pytest.mark.parametrize("first", range(0, 30, 5))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(5, 30, 5))]
+)
 def test_thirty_worlds_keep_the_promises(first):
     """Exactly once, in order, bounded, every wait ends, and by the right road."""
     for seed in range(first, first + 5):
@@ -27,6 +29,7 @@ def test_worlds_that_once_failed_keep_the_promises(seed):
     assert simulate(seed).violation is None
 
 
+@pytest.mark.slow
 def test_a_seed_is_one_world_even_in_another_process(root):
     """The same frames at the same times, however Python hashes; drawn or not."""
     here = simulate(3, draws=True)

@@ -157,6 +157,7 @@ def test_separate_processes_work_anywhere(texts, scratch):
     assert json.loads(done.stdout)["ok"]
 
 
+@pytest.mark.slow
 async def test_no_node_outlives_a_killed_conductor(texts, tmp_path, patiently):
     """Even a conductor that is killed leaves no process: the end of orders ends them all."""
     process = await asyncio.create_subprocess_exec(

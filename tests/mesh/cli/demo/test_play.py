@@ -56,6 +56,7 @@ async def test_everything_holds(performance):
         assert told in story
 
 
+@pytest.mark.slow
 async def test_changed_bytes_are_found(performance):
     """A relay that changes one byte fails the performance, though every piece arrives."""
     evidence, _ = await performance(relay=Liar)
