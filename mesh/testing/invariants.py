@@ -27,6 +27,7 @@ MOST_SESSIONS = 16
 # An agenda has an entry for each thing with deadlines, and some that are out of date.
 _MOST_AGENDA_ENTRIES = 4000
 # Exchanges that a few nodes can have begun and answered in five seconds.
+_DEPTHS = range(constants.DEPTH_MAX + 1)
 _MOST_HALF_OPEN = HALF_OPEN_PER_ADDRESS * 8
 _MOST_BEGUN = 8
 
@@ -113,9 +114,9 @@ class Limits:
             _too_many(process, "held", len(incoming._held))
         if len(incoming._unfinished) > constants.UNFINISHED_BATCHES:
             _too_many(process, "unfinished", len(incoming._unfinished))
-        for depth in range(constants.DEPTH_MAX + 1):
-            if outgoing.credit.left(depth) < 0:
-                overdrawn = f"{process} overdrew {-outgoing.credit.left(depth)} at depth {depth}"
+        for depth, left in enumerate(map(outgoing.credit.left, _DEPTHS)):
+            if left < 0:
+                overdrawn = f"{process} overdrew {-left} at depth {depth}"
                 raise Violation("credit is kept to", overdrawn)
 
 
