@@ -126,7 +126,9 @@ class Incoming:
             self._counters["dropped.over_credit"] += 1
             return False
         self.next += 1
-        self._untold_bytes += body.cost
+        if not cost:
+            # Room that a window gives back tells of itself when it is given back.
+            self._untold_bytes += body.cost
         if depth > 0:
             batches, used = self._nested[depth]
             self._nested[depth] = batches + 1, used + cost

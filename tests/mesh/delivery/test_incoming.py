@@ -310,6 +310,19 @@ def test_an_eighth_of_the_window_is_told_at_once(incoming):
         incoming.told()
 
 
+def test_an_eighth_of_the_window_that_cost_nothing_is_told_at_once(incoming):
+    """Its sender has no other limit; what costs credit is told of when its room returns."""
+    half = WINDOW // constants.TELL_AFTER_WINDOW_PART // 2
+    for number, kind in enumerate([TELL] * 4 + [REPLY], 1):
+        incoming.accept(batch(number, kind=kind, size=half), 1.0)
+        assert incoming.due == 1.0 + LATER
+    incoming.accept(batch(6, kind=REPLY, size=half), 1.0)
+    assert incoming.due == 1.0
+    incoming.told()
+    incoming.accept(batch(7, kind=REPLY, size=half), 2.0)
+    assert incoming.due == 2.0 + LATER
+
+
 @pytest.mark.parametrize("kind", [TELL, REPLY])
 def test_a_sender_of_many_small_batches_is_told_before_it_has_to_wait(incoming, kind):
     """An eighth of the batches that may be under way is told at once, however small they are."""
