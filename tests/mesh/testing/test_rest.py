@@ -2,6 +2,7 @@
 
 import pytest
 
+from mesh.constants import ANSWER_TIMEOUT_SECONDS
 from mesh.engine.renewal import Renewal
 from mesh.testing.clock import Violation
 from mesh.testing.pairs import Pair
@@ -65,10 +66,19 @@ def test_credit_that_does_not_return_is_found(met):
         rest_of(met).judge()
 
 
+def test_every_second_world_rests_for_longer_than_an_answer_is_waited_for(stage):
+    """There what heals itself after a long while is found as well."""
+    for seed, waits in ((2, True), (3, False)):
+        each = stage(seed=seed).meet()
+        began = each.world.timeline.now
+        rest_of(each).judge()
+        assert (each.world.timeline.now - began > ANSWER_TIMEOUT_SECONDS + 4.0) is waits
+
+
 def test_who_falls_apart_is_found(met):
     """Though nothing else is wrong."""
     met.world.timeline.after(
-        10.0, lambda: setattr(met.association("ann", "bob").routes, "best", None)
+        7.0, lambda: setattr(met.association("ann", "bob").routes, "best", None)
     )
     with pytest.raises(Violation, match="stays together"):
         rest_of(met).judge()
