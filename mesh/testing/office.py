@@ -8,7 +8,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from mesh.delivery.delivery import Delivery
-from mesh.errors import MalformedFrame
 from mesh.exchange import lines
 from mesh.exchange.calls import PendingCalls, Reply
 from mesh.exchange.lines import Lines
@@ -225,7 +224,7 @@ def content(number: int, size: int) -> bytes:
 def number_of(body: object) -> int:
     """The number of the message that this body belongs to.
 
-    Raises Violation when it is not as it was sent, MalformedFrame.
+    Raises Violation when it is not as any was sent.
     """
     match body:
         case bytes() | bytearray() | memoryview():
@@ -239,4 +238,4 @@ def number_of(body: object) -> int:
             return number
         case int(number):
             return number
-    raise MalformedFrame("no message of this world")
+    raise Violation("as it was sent", "no message of this world")
