@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from mesh import Node
+import pairs_of_nodes
 from mesh.constants import DEPTH_MAX, NESTED_WHOLE_BYTES
 from mesh.errors import Denied
-from nodes import join, until
+from nodes import until
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
@@ -15,25 +15,12 @@ PATIENCE_SECONDS = 15
 FULL = {"window_bytes": 64 * 1024, "max_message_bytes": 256 * 1024, "max_concurrent_calls": 2}
 
 
-class Pair:
-    """Two nodes with little room that trust each other, and have the same handlers."""
+class Pair(pairs_of_nodes.Pair):
+    """With little room, and the same handlers on both."""
 
     def __init__(self, **fields):
-        fields = {"close_timeout_seconds": 2.0, **FULL, **fields}
-        self.alice = Node("alice", home=":memory:", **fields)
-        self.bob = Node("bob", home=":memory:", **fields)
+        super().__init__(**{**FULL, **fields})
         self.both = {"bob": self.alice, "alice": self.bob}
-
-    async def __aenter__(self):
-        await self.alice.start()
-        await self.bob.start()
-        await join(self.alice, self.bob)
-        return self
-
-    async def __aexit__(self, *_):
-        """Nothing is left when both have closed."""
-        await asyncio.gather(self.alice.close(), self.bob.close())
-        assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def call(node, other, subject, body):

@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from mesh import CallTimeout, Node
+import pairs_of_nodes
+from mesh import CallTimeout
 from mesh.errors import DeliveryFailed, NodeClosed
-from nodes import Journal, join, until
+from nodes import Journal, until
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
@@ -15,29 +16,16 @@ PATIENCE_SECONDS = 15
 MIB = 1 << 20
 
 
-class Pair:
-    """Two nodes that trust each other; handlers are added before they meet."""
+class Pair(pairs_of_nodes.Pair):
+    """With a journal and a service of Bob's."""
 
     def __init__(self, **fields):
-        fields = {"close_timeout_seconds": 2.0, **fields}
-        self.alice = Node("alice", home=":memory:", **fields)
-        self.bob = Node("bob", home=":memory:", **fields)
+        super().__init__(**fields)
         self.journal = Journal(self.bob)
 
         @self.bob.serve("echo")
         async def echo(body):
             return body
-
-    async def __aenter__(self):
-        await self.alice.start()
-        await self.bob.start()
-        await join(self.alice, self.bob)
-        return self
-
-    async def __aexit__(self, *_):
-        """Nothing is left when both have closed."""
-        await asyncio.gather(self.alice.close(), self.bob.close())
-        assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_messages_many_times_the_window_arrive():

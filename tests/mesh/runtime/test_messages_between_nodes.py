@@ -5,37 +5,17 @@ import threading
 
 import pytest
 
-from mesh import CallFailed, CallTimeout, MessageTooLarge, Node
+from mesh import CallFailed, CallTimeout, MessageTooLarge
 from mesh.constants import DEPTH_MAX
 from mesh.errors import BufferFull, DeliveryFailed, NodeClosed
-from nodes import Journal, Ticker, join, until
+from nodes import Journal, Ticker, until
+from pairs_of_nodes import Pair
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 PATIENCE_SECONDS = 30
 TICKS = 5
 MANY_BYTES = 4 << 30
-
-
-class Pair:
-    """Two nodes that trust each other; handlers are added before they meet."""
-
-    def __init__(self, **fields):
-        fields = {"close_timeout_seconds": 2.0, **fields}
-        self.alice = Node("alice", home=":memory:", **fields)
-        self.bob = Node("bob", home=":memory:", **fields)
-
-    async def __aenter__(self):
-        await self.alice.start()
-        await self.bob.start()
-        await join(self.alice, self.bob)
-        return self
-
-    async def __aexit__(self, *_):
-        """Nothing is left when both have closed."""
-        await asyncio.gather(self.alice.close(), self.bob.close())
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert left == set()
 
 
 @pytest.mark.parametrize("body", [b"x" * 64, {"n": 1}, b"x" * 65536, b"x" * (1 << 20)])
