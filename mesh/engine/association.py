@@ -334,10 +334,11 @@ class Association:
 
     def on_closed(self, reason: Reason) -> None:
         """The peer will not accept any more; its acknowledgements in this frame are final."""
+        why = "this node has closed" if self.closing else f"the peer has closed: {reason.value}"
         if not self.closing:
             self.say_close(Reason.CLOSED)
         self.context.events.append(events.PeerClosed(self.peer_id, reason))
-        self.end_delivery(f"the peer has closed: {reason.value}", surely=True)
+        self.end_delivery(why, surely=True)
         self.end_all_sessions()
 
     def end_session(self, session: Session, trigger: Trigger) -> None:
