@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         UnknownPeer,
         WaitTimeout,
         WrongPeer,
+        WrongThread,
     )
     from mesh.model import Peer
     from mesh.node import Node
@@ -87,6 +88,7 @@ __all__ = [
     "UnknownPeer",
     "WaitTimeout",
     "WrongPeer",
+    "WrongThread",
 ]
 
 

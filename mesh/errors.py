@@ -6,6 +6,7 @@
     ├── InvalidMessage                  caller   the value cannot be carried
     │   └── MessageTooLarge             caller   over the limit of this node or of the peer
     ├── NodeClosed                      caller   the node is not running (any more)
+    ├── WrongThread (RuntimeError)      caller   it was called outside the thread of its loop
     ├── AmbiguousName                   caller   another peer has that name already
     ├── BufferFull                      network  `post` found no room
     ├── PeerUnreachable                 network  no connection, or nobody answered
@@ -58,6 +59,12 @@ class MessageTooLarge(InvalidMessage):
 
 class NodeClosed(MeshError):
     """The node was never started or is closed."""
+
+    fault = "caller"
+
+
+class WrongThread(MeshError, RuntimeError):
+    """A node was called from another thread than that of its event loop; nothing was done."""
 
     fault = "caller"
 

@@ -98,6 +98,7 @@ class Assembly:
     def take(self, announced: Announced, batch: int) -> list[bytes] | Packed:
         """The bodies of the run that a whole message is; `batch` brought its last chunk."""
         content = self._arriving.pop(announced.lane).content.getvalue()
+        self._need_not_tell(announced.lane)
         room = class_of(announced.kind), announced.length
         self._at_work.setdefault(batch, []).append(room)
         if not announced.item:
@@ -111,9 +112,7 @@ class Assembly:
         arriving = self._arriving.pop(lane, None)
         if arriving is not None:
             if arriving.granted:
-                # A peer that takes nothing of what we say does not make us note ever more.
-                if lane in self.grants_due:
-                    self.grants_due.remove(lane)
+                self._need_not_tell(lane)
                 self._return(class_of(arriving.announced.kind), arriving.announced.length)
             self._grant()
 
@@ -124,6 +123,11 @@ class Assembly:
             for kind, length in at_work:
                 self._return(kind, length)
             self._grant()
+
+    def _need_not_tell(self, lane: int) -> None:
+        """It is over. A peer that takes nothing of what we say makes us note no more for that."""
+        if lane in self.grants_due:
+            self.grants_due.remove(lane)
 
     def _return(self, kind: int, length: int) -> None:
         self._granted[kind] -= 1

@@ -147,11 +147,7 @@ class Association:
             emit(events.Handled(handled))
         more_credit = outgoing.on_credit(body.credit)
         if more_credit or delivered or handled:
-            self.sending.send_grants()
-            if outgoing.has_large:
-                self.sending.send_unsent()
-            emit(events.RoomAvailable(delivery))
-            self.sending.look_soon()
+            self.sending.on_room(delivery)
 
     def _deliver(self, receipts: list[object]) -> None:
         """The peer has these batches. Chunks before the last one have no receipt."""
@@ -227,9 +223,11 @@ class Association:
         self.adopt(session)
         self.sessions.on_confirmed(now)
         self.directory.finish_handshake(session)
-        if resume is not None and self.delivery is not None:
-            self._deliver(self.delivery.outgoing.acknowledge(resume.next - 1))
-            self.delivery.outgoing.send_all_again()
+        delivery, delivered = self.delivery, []
+        if resume is not None and delivery is not None:
+            delivered = delivery.outgoing.acknowledge(resume.next - 1)
+            self._deliver(delivered)
+            delivery.outgoing.send_all_again()
         self._handshake_retry = None
         self.renewal.on_confirmed(session)
         context.counters["sessions.renewed" if session.fresh else "sessions.established"] += 1
@@ -245,6 +243,9 @@ class Association:
         if route is not None:
             self.verify(route)
         self.sending.send_unsent()
+        if delivery is not None and delivered:
+            # The peer's numbers say nothing new any more, so no other frame would tell of it.
+            self.sending.on_room(delivery)
         return True
 
     def _outdated(self, session: Session) -> bool:
@@ -333,10 +334,11 @@ class Association:
 
     def on_closed(self, reason: Reason) -> None:
         """The peer will not accept any more; its acknowledgements in this frame are final."""
+        why = "this node has closed" if self.closing else f"the peer has closed: {reason.value}"
         if not self.closing:
             self.say_close(Reason.CLOSED)
         self.context.events.append(events.PeerClosed(self.peer_id, reason))
-        self.end_delivery(f"the peer has closed: {reason.value}", surely=True)
+        self.end_delivery(why, surely=True)
         self.end_all_sessions()
 
     def end_session(self, session: Session, trigger: Trigger) -> None:

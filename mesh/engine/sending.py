@@ -128,11 +128,15 @@ class Sending:
         waiting = delivery is not None and delivery.outgoing.unacknowledged
         self._resend = self._association.liveness.resend_timer(now) if waiting else None
 
-    def look_soon(self) -> None:
-        """Whoever was told of room may find too little of it: then a probe has to begin."""
-        association = self._association
-        now = association.context.now.elapsed
-        association.context.agenda.at(now + constants.PROBE_AFTER_SECONDS, association)
+    def on_room(self, delivery: Delivery) -> None:
+        """There may be room for what waits, here and in the program."""
+        self.send_grants()
+        if delivery.outgoing.has_large:
+            self.send_unsent()
+        context = self._association.context
+        context.events.append(RoomAvailable(delivery))
+        # Whoever is told may find too little of it: then a probe has to begin.
+        context.agenda.at(context.now.elapsed + constants.PROBE_AFTER_SECONDS, self._association)
 
     def stop(self) -> None:
         """The delivery has ended."""

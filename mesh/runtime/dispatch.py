@@ -15,6 +15,7 @@ from mesh.errors import DeliveryFailed, MalformedFrame, Outcome, PeerRestarted
 from mesh.exchange.calls import decode_cancel
 from mesh.limits import NESTED_CALLS, RETIRED_DELIVERIES_PER_PEER
 from mesh.model import Peer
+from mesh.runtime import nesting
 from mesh.runtime.handlers import Handler, Handlers
 from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.pump import Pump
@@ -297,7 +298,8 @@ class Dispatch:
     def _tell_failure(self, peer: Peer, error: DeliveryFailed) -> None:
         if self.on_failure is not None:
             try:
-                self.on_failure(peer, error)
+                with nesting.outside():
+                    self.on_failure(peer, error)
             except Exception:
                 logger.exception("on_failure raised")
 

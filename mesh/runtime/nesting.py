@@ -5,6 +5,8 @@ shared it. So each depth has room and places of its own, and a chain of calls en
 `constants.DEPTH_MAX`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from mesh import constants
@@ -33,6 +35,16 @@ def begin(depth: int) -> Handling:
     handling = Handling(depth)
     _handling.set(handling)
     return handling
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """What is called here is inside of nothing, in whosever context the pump happens to run."""
+    token = _handling.set(None)
+    try:
+        yield
+    finally:
+        _handling.reset(token)
 
 
 def depth_of_call() -> int:

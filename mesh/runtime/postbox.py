@@ -5,10 +5,18 @@ stand in `lines`; whoever is cancelled there has queued nothing.
 """
 
 import asyncio
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from mesh.delivery.delivery import Delivery
-from mesh.errors import BufferFull, DeliveryFailed, InvalidMessage, MeshError, MessageTooLarge
+from mesh.errors import (
+    BufferFull,
+    DeliveryFailed,
+    InvalidMessage,
+    MeshError,
+    MessageTooLarge,
+    WrongThread,
+)
 from mesh.exchange.lines import Key, Lines, Message, offer
 from mesh.limits import BULK_BYTES
 from mesh.model import Peer
@@ -32,6 +40,7 @@ class Postbox:
         self.outgoing = delivery.outgoing
         self._pump = pump
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._lines: Lines[asyncio.Future[Any]] = Lines(delivery.outgoing)
         # Who wants to know when replies have moved up.
         self._watchers: list[asyncio.Future[None]] = []
@@ -194,6 +203,12 @@ class Postbox:
                 watcher.set_result(None)
 
     def _check_open(self) -> None:
+        # libzmq ends the whole process when two threads are in one socket.
+        if get_ident() != self._thread:
+            raise WrongThread(
+                "a node is used in the thread of its event loop; from another one: "
+                "asyncio.run_coroutine_threadsafe(node.send(...), loop).result()"
+            )
         if self._ended is not None:
             raise self._ended.with_traceback(None)
 

@@ -59,6 +59,7 @@ def test_every_error_keeps_its_text(error: type[MeshError]) -> None:
     [
         (mesh.errors.CallTimeout, TimeoutError),
         (mesh.errors.WaitTimeout, TimeoutError),
+        (mesh.errors.WrongThread, RuntimeError),
         (mesh.errors.InvalidConfiguration, ValueError),
         (mesh.errors.InvalidMessage, ValueError),
         (mesh.errors.MalformedFrame, ValueError),

@@ -133,6 +133,28 @@ def test_room_that_was_told_in_a_lost_frame_is_found_out(pair, bodies):
     assert both.world.run(3, until=lambda: both.to_bob.delivery.outgoing.credit.left(0) > 30_000)
 
 
+def test_room_that_a_handshake_tells_of_is_news(met):
+    """Replies cost no credit: once the handshake has acknowledged them no frame says more of them.
+
+    Whoever waits for their room, or for all of it to be acknowledged, would wait for ever.
+    """
+    met.world.tamper = lambda sender, _r, frame: [] if sender is met.bob else [frame]
+    outgoing = met.to_bob.delivery.outgoing
+    assert outgoing.offer(messages.REPLY, "", messages.encode_reply(1, 0, None)) is not None
+    met.alice.engine.flush(met.to_bob.delivery, met.world.now)
+    met.world.collect(met.alice)
+    met.world.run(0.1)
+    told = len(met.alice.saw(events.RoomAvailable))
+    met.world.tamper = lambda _s, _r, frame: [frame]
+    met.to_alice.end_all_sessions()
+    met.to_bob.directory.begin_handshake(met.route, met.bob.id)
+    met.world.collect(met.alice)
+    met.world.run(0.1)
+    assert met.counts("sessions.established") == (2, 2)
+    assert outgoing.idle
+    assert len(met.alice.saw(events.RoomAvailable)) == told + 1
+
+
 def test_without_a_route_or_session_batches_wait(met, bodies):
     """Nothing is sealed, no time is burnt; a route brings them on their way."""
     met.world.cut(met.alice, met.route)

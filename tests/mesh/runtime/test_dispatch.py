@@ -9,6 +9,7 @@ from mailboxes import PEER_ID, make_delivery, turns
 from mesh.engine import events
 from mesh.errors import BufferFull, DeliveryFailed, PeerRestarted
 from mesh.runtime import dispatch as dispatch_module
+from mesh.runtime import nesting
 from mesh.runtime.receipts import Receipt, Standing
 from mesh.wire.messages import CANCEL, REPLY, REPLY_OK, REQUEST, TELL
 from offices import Office
@@ -347,6 +348,19 @@ async def test_a_failure_may_be_answered_by_sending(office):
     )
     office.end(failed=[(receipt, "unknown")])
     assert found == [({}, True)]
+
+
+async def test_a_failure_is_told_inside_of_no_handler(office):
+    """The frame may have been read in the context of one that dialled; what it calls is not its."""
+    office.connect()
+    receipt = Receipt()
+    receipt.of_messages = True
+    depths = []
+    office.dispatch.on_failure = lambda _peer, _error: depths.append(nesting.depth_of_call())
+    nesting.begin(2)
+    office.end(failed=[(receipt, "unknown")])
+    assert depths == [0]
+    assert nesting.depth_of_call() == 3
 
 
 async def test_at_rest_waits_for_handlers(office):

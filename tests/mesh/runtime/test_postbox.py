@@ -13,6 +13,7 @@ from mesh.errors import (
     MessageTooLarge,
     NodeClosed,
     PeerRestarted,
+    WrongThread,
 )
 from mesh.limits import BULK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.runtime.receipts import Standing
@@ -259,6 +260,21 @@ async def test_post_never_waits():
     wire.mailbox.post("log", b"m" * 5000)
     await turns()
     assert len(wire.bodies()) == wire.filled + 1
+
+
+async def test_another_thread_sends_nothing():
+    """It is told how to; libzmq would end the process, and what is queued is nobody's to lock."""
+    wire = Wire()
+    for send in (
+        lambda: wire.mailbox.post("log", b"m"),
+        lambda: asyncio.run(wire.mailbox.tell("log", b"m")),
+        lambda: asyncio.run(wire.mailbox.call("log", b"m", 5)),
+    ):
+        with pytest.raises(WrongThread, match="run_coroutine_threadsafe"):
+            await asyncio.to_thread(send)
+    await turns()
+    assert wire.sent == []
+    assert not len(wire.mailbox.calls)
 
 
 async def test_who_is_cancelled_in_line_has_queued_nothing():
