@@ -335,8 +335,9 @@ class Association:
         """The peer will not accept any more; its acknowledgements in this frame are final."""
         if not self.closing:
             self.say_close(Reason.CLOSED)
-        self.context.events.append(events.PeerClosed(self.peer_id, reason))
-        self.end_delivery(f"the peer has closed: {reason.value}", surely=True)
+        closed = events.PeerClosed(self.peer_id, reason)
+        self.context.events.append(closed)
+        self.end_delivery(closed.text, surely=True)
         self.end_all_sessions()
 
     def end_session(self, session: Session, trigger: Trigger) -> None:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
-from handshake.constants import Reason
 from handshake.identity import NodeId
 from mesh import constants
 from mesh.engine import events, liveness
@@ -153,10 +152,7 @@ class Presences:
         self._move(event.peer_id, (Trigger.CUT,), "the last connection is lost")
 
     def _on_closed(self, event: events.PeerClosed) -> None:
-        reason = "closed here" if event.by_us else "the peer has closed"
-        if event.reason is not Reason.CLOSED:
-            reason += f": {event.reason.value}"
-        self._move(event.peer_id, (Trigger.ENDED,), reason)
+        self._move(event.peer_id, (Trigger.ENDED,), event.text)
 
     def _on_superseded(self, event: events.Superseded) -> None:
         reason = "another instance of this node has taken over"

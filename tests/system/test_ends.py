@@ -8,7 +8,6 @@ import pytest
 from mesh import (
     DeliveryFailed,
     HomeInUse,
-    MeshError,
     Node,
     NodeClosed,
     PeerRestarted,
@@ -65,7 +64,7 @@ async def test_a_call_to_a_peer_that_stops_fails(alice, bob):
     call = asyncio.create_task(alice.call("bob", "never"))
     await reached.wait()
     await bob.close()
-    with pytest.raises(MeshError):
+    with pytest.raises(DeliveryFailed, match=r"^bob: the peer has closed$"):
         await call
 
 
