@@ -31,6 +31,12 @@ logger = logging.getLogger("noisemesh")
 # Time for handlers to clean up after they were cancelled.
 _STOP_SECONDS = 1.0
 
+# What became of a failed message, for people.
+_FATES: dict[Outcome, str] = {
+    "not_delivered": "it was not delivered",
+    "unknown": "it may have been handled",
+}
+
 OnFailure = Callable[[Peer, DeliveryFailed], None]
 
 
@@ -109,7 +115,7 @@ class Dispatch:
             self._counters["dropped.no_handler"] += len(run.bodies)
             peer, subject = self.peer(run.delivery.peer_id), run.subject[:80]
             level = self._told.level((peer.id, "no handler"), subject, logging.WARNING)
-            logger.log(level, "no handler for %r from %s: dropped, as all like it", subject, peer)
+            logger.log(level, "no handler for %r: what %s sends to it is dropped", subject, peer)
             self._finished(run)
             return
         worker = self._workers.get((handler, run.delivery))
@@ -291,7 +297,8 @@ class Dispatch:
             unseen = receipt.of_messages and receipt.standing < Standing.DELIVERED
             if not receipt.fail(error) and unseen:
                 self._counters["receipts.failed"] += 1
-                logger.warning("not delivered to %s: %s (%s)", peer, event.reason, outcome)
+                fate = _FATES[outcome]
+                logger.warning("a message to %s failed: %s; %s", peer, event.reason, fate)
                 self._tell_failure(peer, error)
 
     def _tell_failure(self, peer: Peer, error: DeliveryFailed) -> None:
