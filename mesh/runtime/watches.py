@@ -87,8 +87,11 @@ class Changes:
 
 
 class Presences:
-    """`is_allowed`: whether a peer is trusted: of others nothing is kept. `has_way`: whether there
-    is a way to it. `peer_of`: the peer as the trust list names it."""
+    """What this node knows of its peers, and who waits to hear of it.
+
+    `is_allowed`: whether a peer is trusted: of others nothing is kept. `has_way`: whether there is
+    a way to it. `peer_of`: the peer as the trust list names it.
+    """
 
     def __init__(
         self,
