@@ -140,13 +140,7 @@ class Presences:
             self._restarted.add(event.delivery.peer_id)
 
     def _on_presence(self, event: events.PresenceChanged) -> None:
-        trigger = _TRIGGERS[event.presence]
-        reason = "it is heard again"
-        if trigger is Trigger.SILENT:
-            reason = f"silent for {constants.UNRESPONSIVE_AFTER_SECONDS:g} s"
-        elif trigger is Trigger.GONE:
-            reason = f"silent for {constants.LOST_AFTER_SECONDS:g} s"
-        self._move(event.peer_id, (trigger,), reason)
+        self._move(event.peer_id, (_TRIGGERS[event.presence],), silence_of(event))
 
     def _on_found(self, event: events.RouteFound) -> None:
         self._move(event.peer_id, (Trigger.FOUND,), "there is a connection again")
@@ -261,6 +255,16 @@ class Presences:
     def _check_open(self) -> None:
         if self._ended:
             raise NodeClosed("the node is closing")
+
+
+def silence_of(event: events.PresenceChanged) -> str:
+    """What is new about a peer's silence, in words for people."""
+    trigger = _TRIGGERS[event.presence]
+    if trigger is Trigger.HEARD:
+        return "it is heard again"
+    silent = trigger is Trigger.SILENT
+    limit = constants.UNRESPONSIVE_AFTER_SECONDS if silent else constants.LOST_AFTER_SECONDS
+    return f"silent for {limit:g} s"
 
 
 def presences_of(texts: Iterable[str]) -> tuple[Presence, ...]:
