@@ -68,6 +68,18 @@ async def test_a_call_to_a_peer_that_stops_fails(alice, bob):
         await call
 
 
+async def test_whoever_closes_is_told_that_it_was_itself(alice, bob):
+    """The peer's answer to a goodbye is no goodbye of its own."""
+    journal = Journal(bob)
+    await join(alice, bob)
+    journal.gate.clear()
+    begun = await alice.send("bob", "log", "begun")
+    await begun.delivered()
+    await alice.close()
+    with pytest.raises(DeliveryFailed, match=r"^bob: this node has closed$"):
+        await begun.handled()
+
+
 @pytest.mark.slow
 async def test_a_killed_peer_fails_everything_when_it_is_back(tmp_path, start_node, start_process):
     """Killed and started again with its home: reconnected by itself, old receipts failed."""
