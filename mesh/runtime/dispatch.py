@@ -31,12 +31,6 @@ logger = logging.getLogger("noisemesh")
 # Time for handlers to clean up after they were cancelled.
 _STOP_SECONDS = 1.0
 
-# What became of a failed message, for people.
-_FATES: dict[Outcome, str] = {
-    "not_delivered": "it was not delivered",
-    "unknown": "it may have been handled",
-}
-
 OnFailure = Callable[[Peer, DeliveryFailed], None]
 
 
@@ -297,8 +291,7 @@ class Dispatch:
             unseen = receipt.of_messages and receipt.standing < Standing.DELIVERED
             if not receipt.fail(error) and unseen:
                 self._counters["receipts.failed"] += 1
-                fate = _FATES[outcome]
-                logger.warning("a message to %s failed: %s; %s", peer, event.reason, fate)
+                logger.warning("a message to %s failed: %s; %s", peer, event.reason, error.fate)
                 self._tell_failure(peer, error)
 
     def _tell_failure(self, peer: Peer, error: DeliveryFailed) -> None:
