@@ -119,6 +119,12 @@ class DeliveryFailed(MeshError):
         super().__init__(text)
         self.outcome: Outcome = outcome
 
+    @property
+    def fate(self) -> str:
+        """What `outcome` means, in words for people."""
+        surely = self.outcome == "not_delivered"
+        return "it was not delivered" if surely else "it may have been handled"
+
 
 class PeerRestarted(DeliveryFailed):
     """The instance of the peer that the message was sent to is gone."""

@@ -75,7 +75,7 @@ def describe(error: Exception) -> tuple[Exit, dict[str, Any], str]:
         described = _as_json(type(error).__name__, error.fault, text, code)
         if isinstance(error, DeliveryFailed):
             described["error"]["outcome"] = error.outcome
-            text += f" ({error.outcome.replace('_', ' ')})"
+            text += f"; {error.fate}"
         return code, described, f"mesh: {_AT[error.fault]}{on_one_line(text)}"
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     described = _as_json(type(error).__name__, "ours", text, Exit.ERROR)

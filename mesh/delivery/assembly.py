@@ -2,7 +2,8 @@
 
 Room is granted for the whole message before its first chunk comes, and returns when its handler is
 done with it. All together may take `room_bytes`; one of each class is granted in any case, so that
-a request inside a request never waits for the one it is inside of.
+a request inside a request never waits for the one it is inside of. A `group` below is such a class,
+the `kind` that of a message.
 """
 
 from io import BytesIO
@@ -64,8 +65,8 @@ class Assembly:
 
     def announce(self, announced: Announced) -> None:
         """A large message is about to come. One that no honest peer announces is counted."""
-        kind = class_of(announced.kind)
-        same = [a for a in self._arriving.values() if class_of(a.announced.kind) == kind]
+        group = class_of(announced.kind)
+        same = [a for a in self._arriving.values() if class_of(a.announced.kind) == group]
         if (
             announced.kind not in APART
             or not 0 < announced.length <= self._room
@@ -120,8 +121,8 @@ class Assembly:
         """The handler of a whole message is done; of any other batch nothing is known here."""
         at_work = self._at_work.pop(batch, None)
         if at_work is not None:
-            for kind, length in at_work:
-                self._return(kind, length)
+            for group, length in at_work:
+                self._return(group, length)
             self._grant()
 
     def _need_not_tell(self, lane: int) -> None:
@@ -129,24 +130,24 @@ class Assembly:
         if lane in self.grants_due:
             self.grants_due.remove(lane)
 
-    def _return(self, kind: int, length: int) -> None:
-        self._granted[kind] -= 1
+    def _return(self, group: int, length: int) -> None:
+        self._granted[group] -= 1
         self._granted_bytes -= length
 
     def _grant(self) -> None:
         """Room for those that wait, first come first served in each class."""
         passed_over = set()
         for lane, arriving in self._arriving.items():
-            kind, length = class_of(arriving.announced.kind), arriving.announced.length
-            if arriving.granted or kind in passed_over:
+            group, length = class_of(arriving.announced.kind), arriving.announced.length
+            if arriving.granted or group in passed_over:
                 continue
-            granted = self._granted[kind]
+            granted = self._granted[group]
             if granted >= constants.LARGE_UNHANDLED or (
                 granted and self._granted_bytes + length > self._room
             ):
-                passed_over.add(kind)
+                passed_over.add(group)
                 continue
             arriving.granted = True
-            self._granted[kind] += 1
+            self._granted[group] += 1
             self._granted_bytes += length
             self.grants_due.append(lane)

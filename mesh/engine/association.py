@@ -334,10 +334,12 @@ class Association:
 
     def on_closed(self, reason: Reason) -> None:
         """The peer will not accept any more; its acknowledgements in this frame are final."""
-        why = "this node has closed" if self.closing else f"the peer has closed: {reason.value}"
+        closed = events.PeerClosed(self.peer_id, reason)
+        # What we said first it has only answered.
+        why = "this node has closed" if self.closing else closed.text
         if not self.closing:
             self.say_close(Reason.CLOSED)
-        self.context.events.append(events.PeerClosed(self.peer_id, reason))
+        self.context.events.append(closed)
         self.end_delivery(why, surely=True)
         self.end_all_sessions()
 

@@ -102,7 +102,7 @@ class Directory:
         association.say_close(reason)
         closed = events.PeerClosed(association.peer_id, reason, by_us=True)
         association.context.events.append(closed)
-        association.end_delivery(f"closed here: {reason.value}")
+        association.end_delivery(closed.text)
         association.end_all_sessions()
 
     # -- peers that come and go

@@ -135,6 +135,12 @@ class PeerClosed:
     reason: Reason
     by_us: bool = False
 
+    @property
+    def text(self) -> str:
+        """For people: who has ended it, and why, unless it was simply closed."""
+        who = "closed here" if self.by_us else "the peer has closed"
+        return who if self.reason is Reason.CLOSED else f"{who}: {self.reason.value}"
+
 
 @dataclass(frozen=True, slots=True)
 class Superseded:

@@ -218,9 +218,8 @@ class Dialer:
         It is dialled again: the peer may come back, or either side may change its mind.
         """
         pause = _REFUSED_PAUSE_SECONDS if event.reason in _REFUSALS else 0.0
-        closed = "closed here" if event.by_us else "the peer has closed"
         for wish in self._leading_to(event.peer_id):
-            wish.trouble = f"{closed}: {event.reason.value}"
+            wish.trouble = event.text
             wish.proved, wish.leaving = False, True
             # Our own goodbye is still on its way.
             after = pause + _GOODBYE_SPREAD_SECONDS * self._jitter.random()

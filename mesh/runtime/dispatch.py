@@ -110,7 +110,7 @@ class Dispatch:
             self._counters["dropped.no_handler"] += len(run.bodies)
             peer, subject = self.peer(run.delivery.peer_id), run.subject[:80]
             level = self._told.level((peer.id, "no handler"), subject, logging.WARNING)
-            logger.log(level, "no handler for %r from %s: dropped, as all like it", subject, peer)
+            logger.log(level, "no handler for %r: what %s sends to it is dropped", subject, peer)
             self._finished(run)
             return
         worker = self._workers.get((handler, run.delivery))
@@ -292,7 +292,7 @@ class Dispatch:
             unseen = receipt.of_messages and receipt.standing < Standing.DELIVERED
             if not receipt.fail(error) and unseen:
                 self._counters["receipts.failed"] += 1
-                logger.warning("not delivered to %s: %s (%s)", peer, event.reason, outcome)
+                logger.warning("a message to %s failed: %s; %s", peer, event.reason, error.fate)
                 self._tell_failure(peer, error)
 
     def _tell_failure(self, peer: Peer, error: DeliveryFailed) -> None:

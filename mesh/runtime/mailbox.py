@@ -66,10 +66,11 @@ class Mailbox(Postbox):
         if waiting is None or waiting[2].done():
             return
         subject, timeout, future = waiting
-        missing = "room for the request" if future in self._lines else "reply"
-        future.set_exception(
-            CallTimeout(f"no {missing} to {subject!r} from {self.peer} within {timeout:g} s")
-        )
+        if future in self._lines:
+            missing = f"no room at {self.peer} for the request to {subject!r}"
+        else:
+            missing = f"no reply to {subject!r} from {self.peer}"
+        future.set_exception(CallTimeout(f"{missing} within {timeout:g} s"))
 
     def _give_up(self, subject: str, call_id: int, future: asyncio.Future[Any]) -> None:
         """The far side need not go on; if there is no room to say so, its own time runs out."""

@@ -19,6 +19,8 @@ from mesh.model import Now
 
 # Frames taken before others have their turn: the smallest may each be a thousand runs.
 _DRAIN_BUDGET_FRAMES = 16
+# So late is a timer only where something has blocked the loop, or the machine has slept.
+_HELD_UP_SECONDS = 1.0
 
 logger = logging.getLogger("noisemesh")
 
@@ -38,6 +40,7 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._pumping = False
+        self._reads_first = False
         self._again: set[Port] = set()
 
     def attach(self, transport: Transport, on_notice: Callable[[Notice], None]) -> None:
@@ -58,6 +61,7 @@ class Pump:
         """No timer fires any more."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._timer_at = -inf
         self._transport = None
 
@@ -86,6 +90,7 @@ class Pump:
     def _on_timer(self) -> None:
         self._timer_at = inf
         self._timer = None
+        self._reads_first = False
         try:
             self.engine.advance(self.clock())
         except Exception:
@@ -106,6 +111,8 @@ class Pump:
         """The handler of a run is done; the peer is told soon."""
         now = self.clock()
         self.engine.finished(delivery, batch, now)
+        if self._is_held_up(now):
+            return
         if self.engine.next_deadline() <= now.elapsed:
             self.engine.advance(now)
             self.run()
@@ -157,6 +164,19 @@ class Pump:
         if port not in self._again:
             self._again.add(port)
             self._loop.call_soon(self._on_readable, port)
+
+    def _is_held_up(self, now: Now) -> bool:
+        """Whether what is due waits for the next turn, in which input comes before timers.
+
+        Peers have gone on talking meanwhile. Were they judged before that is read, they would have
+        been silent for as long as this loop stood still.
+        """
+        timer, late = self._timer, now.elapsed - self._timer_at
+        if timer is not None and late > _HELD_UP_SECONDS and not self._reads_first:
+            timer.cancel()
+            self._timer = self._loop.call_later(0.0, self._on_timer)
+            self._reads_first = True
+        return self._reads_first
 
     def _set_timer(self) -> None:
         deadline = self.engine.next_deadline()

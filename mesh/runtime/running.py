@@ -31,7 +31,7 @@ from mesh.runtime.receipts import Receipt
 from mesh.runtime.threads import Threads
 from mesh.runtime.told import Told
 from mesh.runtime.trustees import Trust
-from mesh.runtime.watches import Presences
+from mesh.runtime.watches import Presences, silence_of
 from mesh.trust.policy import Decision, Policy
 
 logger = logging.getLogger("noisemesh")
@@ -129,7 +129,8 @@ class Running:
         self.dialer.on_failed(event)
 
     def _on_presence(self, event: events.PresenceChanged) -> None:
-        logger.info("%s is %s", self.dispatch.peer(event.peer_id), event.presence)
+        # Not what it is called: without a connection that is another word.
+        logger.info("%s: %s", self.dispatch.peer(event.peer_id), silence_of(event))
 
     def _on_cut_off(self, event: events.RouteWanted) -> None:
         logger.info("no connection to %s is left", self.dispatch.peer(event.peer_id))

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
-from handshake.constants import Reason
 from handshake.identity import NodeId
 from mesh import constants
 from mesh.engine import events, liveness
@@ -88,8 +87,11 @@ class Changes:
 
 
 class Presences:
-    """`is_allowed`: whether a peer is trusted: of others nothing is kept. `has_way`: whether there
-    is a way to it. `peer_of`: the peer as the trust list names it."""
+    """What this node knows of its peers, and who waits to hear of it.
+
+    `is_allowed`: whether a peer is trusted: of others nothing is kept. `has_way`: whether there is
+    a way to it. `peer_of`: the peer as the trust list names it.
+    """
 
     def __init__(
         self,
@@ -138,13 +140,7 @@ class Presences:
             self._restarted.add(event.delivery.peer_id)
 
     def _on_presence(self, event: events.PresenceChanged) -> None:
-        trigger = _TRIGGERS[event.presence]
-        reason = "it is heard again"
-        if trigger is Trigger.SILENT:
-            reason = f"silent for {constants.UNRESPONSIVE_AFTER_SECONDS:g} s"
-        elif trigger is Trigger.GONE:
-            reason = f"silent for {constants.LOST_AFTER_SECONDS:g} s"
-        self._move(event.peer_id, (trigger,), reason)
+        self._move(event.peer_id, (_TRIGGERS[event.presence],), silence_of(event))
 
     def _on_found(self, event: events.RouteFound) -> None:
         self._move(event.peer_id, (Trigger.FOUND,), "there is a connection again")
@@ -153,10 +149,7 @@ class Presences:
         self._move(event.peer_id, (Trigger.CUT,), "the last connection is lost")
 
     def _on_closed(self, event: events.PeerClosed) -> None:
-        reason = "closed here" if event.by_us else "the peer has closed"
-        if event.reason is not Reason.CLOSED:
-            reason += f": {event.reason.value}"
-        self._move(event.peer_id, (Trigger.ENDED,), reason)
+        self._move(event.peer_id, (Trigger.ENDED,), event.text)
 
     def _on_superseded(self, event: events.Superseded) -> None:
         reason = "another instance of this node has taken over"
@@ -262,6 +255,16 @@ class Presences:
     def _check_open(self) -> None:
         if self._ended:
             raise NodeClosed("the node is closing")
+
+
+def silence_of(event: events.PresenceChanged) -> str:
+    """What is new about a peer's silence, in words for people."""
+    trigger = _TRIGGERS[event.presence]
+    if trigger is Trigger.HEARD:
+        return "it is heard again"
+    silent = trigger is Trigger.SILENT
+    limit = constants.UNRESPONSIVE_AFTER_SECONDS if silent else constants.LOST_AFTER_SECONDS
+    return f"silent for {limit:g} s"
 
 
 def presences_of(texts: Iterable[str]) -> tuple[Presence, ...]:

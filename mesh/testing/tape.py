@@ -70,6 +70,9 @@ def _control(run: list[object]) -> str:
 
 def kind_name(kind: int) -> str:
     """The word for a kind of run."""
+    depth = messages.DEPTHS.get(kind)
+    if depth:
+        return f"request at depth {depth}"
     return _KINDS.get(kind, f"kind {kind}").replace("_", " ")
 
 

@@ -144,7 +144,7 @@ def _rebuilt(value: object, room: int, path: tuple[object, ...]) -> object:
     if not isinstance(value, dict | list | tuple):
         _refuse(f"a value of type {type(value).__qualname__} cannot be carried", path)
     if room <= 0:
-        _refuse("more containers inside each other than can be carried", path)
+        _refuse(f"more than {len(path)} containers inside each other", path)
     if not isinstance(value, dict):
         return [_rebuilt(item, room - 1, (*path, place)) for place, item in enumerate(value)]
     rebuilt = {}

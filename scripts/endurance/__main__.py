@@ -21,14 +21,29 @@ def parser() -> argparse.ArgumentParser:
         prog="scripts/reliability",
         description="Two nodes and a relay between them that cuts: what is lost, repeated, out of "
         "order, or late; and what both hold in memory while a handler does not return.",
+        epilog="Exit status 0 only if all messages came once, in order and unchanged.",
     )
-    top.add_argument("--messages", type=int, default=100_000, metavar="N", help="each way")
-    top.add_argument("--size", type=int, default=64, metavar="BYTES", help="of each message")
-    top.add_argument("--rate", type=float, default=10_000.0, help="messages a second, each way")
-    top.add_argument("--shortest-ms", type=float, default=50.0, help="least time between two cuts")
-    top.add_argument("--longest-ms", type=float, default=300.0, help="most time between two cuts")
     top.add_argument(
-        "--rekey", type=float, default=1.0, metavar="SECONDS", help="between fresh keys"
+        "--messages", type=int, default=100_000, metavar="N", help="each way: %(default)s"
+    )
+    top.add_argument(
+        "--size", type=int, default=64, metavar="BYTES", help="of each message: %(default)s"
+    )
+    top.add_argument(
+        "--rate", type=float, default=10_000.0, help="messages a second, each way: %(default)g"
+    )
+    top.add_argument(
+        "--shortest-ms", type=float, default=50.0, help="least time between two cuts: %(default)g"
+    )
+    top.add_argument(
+        "--longest-ms", type=float, default=300.0, help="most time between two cuts: %(default)g"
+    )
+    top.add_argument(
+        "--rekey",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="between fresh keys: %(default)g",
     )
     top.add_argument("--seed", type=int, help="chooses the moments of the cuts")
     top.add_argument("--only", choices=["cuts", "memory"], help="one of both measurements")

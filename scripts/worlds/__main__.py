@@ -24,7 +24,9 @@ def parser() -> argparse.ArgumentParser:
         epilog="--seed replays one world twice and draws it; --mutants plants faults, one at a "
         "time, and counts the worlds until each is found.",
     )
-    top.add_argument("--seeds", type=int, default=_SEEDS, metavar="N", help="how many worlds")
+    top.add_argument(
+        "--seeds", type=int, default=_SEEDS, metavar="N", help="how many worlds: %(default)s"
+    )
     top.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     top.add_argument("--seed", type=int, metavar="S", help="replay this one and draw its frames")
     top.add_argument("--last", type=int, metavar="LINES", help="with --seed: only the last lines")
@@ -34,7 +36,10 @@ def parser() -> argparse.ArgumentParser:
         "--mutants", action="store_true", help="plant faults and demand they are found"
     )
     top.add_argument(
-        "--only", action="append", metavar="NAME", help="with --mutants: this fault alone"
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="with --mutants: this fault alone, and may be given again; an unknown NAME shows all",
     )
     return top
 
@@ -47,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.error("--seeds and --jobs are at least 1")
     unknown = set(options.only or ()) - set(MUTANTS)
     if unknown:
-        top.error(f"no planted fault is called {', '.join(sorted(unknown))}")
+        known = "\n".join(["There are:", *(f"  {name}" for name in MUTANTS)])
+        top.error(f"no planted fault is called {', '.join(sorted(unknown))}. {known}")
     if options.seed is not None:
         return replay(options.seed, options.last)
     seeds = range(options.first, options.first + options.seeds)
@@ -118,4 +124,9 @@ def mutants(jobs: int, names: list[str], seeds: range) -> int:
 if __name__ == "__main__":
     # Ends the processes it has started, whichever way it is told to stop.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:
+        # Whoever looks at a drawing with `head` has seen enough; nothing is left to be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -100,3 +100,9 @@ def test_errors_cross_a_process_boundary(error: type[MeshError]) -> None:
     assert type(again) is error
     assert str(again) == str(raised)
     assert vars(again) == vars(raised)
+
+
+def test_an_outcome_has_words_for_people() -> None:
+    """Only what surely never reached a handler is called not delivered."""
+    assert DeliveryFailed("gone", "not_delivered").fate == "it was not delivered"
+    assert DeliveryFailed("gone").fate == "it may have been handled"

@@ -77,6 +77,15 @@ def test_a_violation_is_named_by_its_seed_and_can_be_replayed(capsys):
     assert capsys.readouterr().out.endswith("no violation\n")
 
 
+def test_a_planted_fault_that_is_unknown_is_answered_with_those_there_are(capsys):
+    """Their names are words that nobody can guess."""
+    with pytest.raises(SystemExit):
+        main(["--mutants", "--only", "nothing"])
+    said = capsys.readouterr().err
+    assert "no planted fault is called nothing. There are:" in said
+    assert all(f"\n  {name}\n" in said for name in MUTANTS)
+
+
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--jobs", "0"], ["--only", "nothing"]])
 def test_wrong_usage_is_refused(arguments, capsys):
     """Nothing to run, and faults that do not exist."""

@@ -8,7 +8,6 @@ import pytest
 from mesh import (
     DeliveryFailed,
     HomeInUse,
-    MeshError,
     Node,
     NodeClosed,
     PeerRestarted,
@@ -65,8 +64,20 @@ async def test_a_call_to_a_peer_that_stops_fails(alice, bob):
     call = asyncio.create_task(alice.call("bob", "never"))
     await reached.wait()
     await bob.close()
-    with pytest.raises(MeshError):
+    with pytest.raises(DeliveryFailed, match=r"^bob: the peer has closed$"):
         await call
+
+
+async def test_whoever_closes_is_told_that_it_was_itself(alice, bob):
+    """The peer's answer to a goodbye is no goodbye of its own."""
+    journal = Journal(bob)
+    await join(alice, bob)
+    journal.gate.clear()
+    begun = await alice.send("bob", "log", "begun")
+    await begun.delivered()
+    await alice.close()
+    with pytest.raises(DeliveryFailed, match=r"^bob: this node has closed$"):
+        await begun.handled()
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ class Conversation:
 
     @property
     def presence(self):
-        """What alice thinks of the other."""
+        """What alice's engine says of the other's silence, whatever its connections."""
         return self.association.liveness.presence
 
     async def end(self):
@@ -97,9 +97,14 @@ class Conversation:
 
 @pytest.mark.slow
 async def test_a_peer_that_is_frozen_for_ten_seconds_is_unresponsive_and_comes_back(begin):
-    """It is called unresponsive meanwhile; then messages flow on, and nothing was lost."""
+    """To the engine: for a program its connection has been given up before that.
+
+    Then messages flow on, and nothing was lost.
+    """
     talk = await begin()
     with talk.frozen():
+        silent = talk.alice.wait_for_presence("other", "no connection", "unresponsive", "lost")
+        assert await silent == "no connection"
         await until(lambda: talk.presence == "unresponsive")
     await talk.end()
 

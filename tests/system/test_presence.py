@@ -108,7 +108,7 @@ async def test_a_killed_peer_is_cut_off_and_then_lost(start_node, start_process,
 async def test_a_frozen_peer_is_unresponsive_then_lost_then_connected(
     alice, start_process, impatient
 ):
-    """Its connection stands all the while, for the system holds it."""
+    """Its connection stands meanwhile: heartbeats would give it up only after six seconds."""
     other = await start_process()
     await meet_process(alice, other)
     watcher = Watcher(alice)

@@ -57,6 +57,8 @@ class TestLines:
         assert describe(errors.PeerUnreachable("away"))[2] == "mesh: network: away"
         assert describe(errors.UnknownPeer("who"))[2] == "mesh: who"
         assert describe(MeshError("broken"))[2] == "mesh: node: broken"
+        gone = errors.PeerRestarted("bob: gone")
+        assert describe(gone)[2] == "mesh: peer: bob: gone; it may have been handled"
         assert describe(errors.NoHandler("nobody"))[1] == {
             "error": {"kind": "NoHandler", "fault": "peer", "text": "nobody", "exit_code": 1}
         }

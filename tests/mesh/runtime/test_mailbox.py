@@ -216,7 +216,7 @@ async def test_a_call_times_out_in_line():
     await fill(wire)
     (call,) = await begin(wire.mailbox.call("ask", "a" * 600, 3))
     await pass_time(4)
-    with pytest.raises(CallTimeout, match="no room for the request to 'ask'"):
+    with pytest.raises(CallTimeout, match="no room at bob for the request to 'ask' within 3 s"):
         await call
     wire.handle()
     await turns()

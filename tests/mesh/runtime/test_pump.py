@@ -382,6 +382,32 @@ async def test_a_finished_run_is_told_soon_or_at_once():
     assert house.of("finished") == [1, 2]
 
 
+async def test_what_came_while_the_loop_was_blocked_is_read_before_silence_is_judged():
+    """However many runs are finished by whatever blocked it: nobody was silent."""
+    house = House()
+    now = asyncio.get_running_loop().time()
+    house.engine.deadline = now + 5
+    house.pump.run()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        port = Port()
+        house.pump.watch(ours.fileno(), port)
+        await turns()
+        house.react = lambda event: ours.recv(1)
+        port.waiting.append(b"pong")
+        theirs.send(b"!")
+        house.pump.clock = lambda: Now(now + 20, 0.0)
+        house.pump.finished(DELIVERY, 1)
+        house.pump.finished(DELIVERY, 2)
+        assert house.of("advance") == []
+        await turns()
+        house.pump.unwatch(ours.fileno())
+    assert [what for what, _ in house.log if what in ("receive", "advance")] == [
+        "receive",
+        "advance",
+    ]
+
+
 @in_virtual_time
 async def test_nothing_happens_after_the_end():
     """No timer fires, nothing is sent, and input that was on its way does no harm."""

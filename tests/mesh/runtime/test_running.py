@@ -272,6 +272,8 @@ async def test_a_dead_peer_is_not_called_connected(pair, caplog):
     for told, expected in (("unresponsive", "no connection"), ("lost", "lost")):
         alice._on_event(events.PresenceChanged(pair.bob.id, told))
         assert alice.presence.of(pair.bob.id) == expected
+    assert f"{alice.dispatch.peer(pair.bob.id)}: silent for 10 s" in caplog.text
+    assert "unresponsive" not in caplog.text
     assert alice.presence.of(ZOE) == "not seen"
 
 

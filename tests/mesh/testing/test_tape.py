@@ -107,4 +107,6 @@ def test_kinds_have_names():
     """Those of the wire; others are named by their number."""
     assert kind_name(messages.HELLO_ANSWER) == "hello answer"
     assert kind_name(messages.CANCEL) == "cancel"
+    assert kind_name(messages.request_kind(0)) == "request"
+    assert kind_name(messages.request_kind(4)) == "request at depth 4"
     assert kind_name(200) == "kind 200"
