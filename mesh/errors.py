@@ -19,7 +19,7 @@
     ├── CallFailed                      peer     the handler raised
     ├── CallTimeout (TimeoutError)      peer     no reply in time
     ├── WaitTimeout (TimeoutError)      peer     what was waited for did not come in time
-    ├── NoHandler                       peer     nobody there serves that subject
+    ├── NoHandler                       peer     it has no service of that subject
     └── MalformedFrame                  peer     bytes that are not what this wire says
 
 `fault` names the side to look at first. A peer is told a reason code, never the text of an error.

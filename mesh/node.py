@@ -320,8 +320,8 @@ class Node:
     async def send(self, peer: AnyPeer, subject: str, body: object) -> Receipt:
         """Send a direct message, waiting for room. Its receipt tells how it fares.
 
-        Raises InvalidMessage, MessageTooLarge, UnknownPeer, PeerUnreachable, DeliveryFailed,
-        NodeClosed.
+        Raises InvalidMessage, MessageTooLarge, UnknownPeer, NotTrusted, PeerUnreachable,
+        DeliveryFailed, NodeClosed, WrongThread.
         """
         # The hot path: one look-up, and while the open run is of this very subject one append.
         # The first message of every run and whatever does not fit goes the long way below.
@@ -358,7 +358,8 @@ class Node:
         """Ask a peer and wait for its reply.
 
         `timeout`: seconds, `call_timeout_seconds` by default; cancelling cancels the far side.
-        Raises CallFailed, CallTimeout, NoHandler, and as `send`.
+        Raises CallFailed, CallTimeout, NoHandler, Denied (too deep inside other calls), and as
+        `send`.
         """
         check_subject(subject)
         if timeout is None:
@@ -373,6 +374,9 @@ class Node:
             peer_id = self._find(peer)
         mailbox = dispatch.mailboxes.get(peer_id)
         if mailbox is None:
+            distrust = self._live.distrust_of(peer_id)
+            if distrust is not None:
+                raise distrust
             raise PeerUnreachable(
                 f"no session with {dispatch.peer(peer_id)}: connect to it or wait_for it"
             )

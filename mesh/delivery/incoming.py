@@ -22,7 +22,8 @@ _TELL_AFTER_FINISHED: Final = constants.UNHANDLED_BATCHES // constants.TELL_AFTE
 class Incoming:
     """What one instance of a peer sends us.
 
-    `window_bytes`: the room we promised it. `large_bytes`: that for its large messages together.
+    `window_bytes`: the room we promised it. `kept_bytes`: what it keeps unacknowledged at most.
+    `large_bytes`: our room for its large messages together.
     """
 
     __slots__ = (
@@ -35,20 +36,25 @@ class Incoming:
         "_handled_up_to",
         "_held",
         "_held_room",
+        "_kept",
         "_nested",
         "_next_told",
         "_returned",
         "_unfinished",
         "_untold_bytes",
+        "_untold_free_bytes",
         "_window",
         "assembly",
         "due",
         "next",
     )
 
-    def __init__(self, *, window_bytes: int, large_bytes: int, counters: Counters) -> None:
+    def __init__(
+        self, *, window_bytes: int, kept_bytes: int, large_bytes: int, counters: Counters
+    ) -> None:
         self.assembly = Assembly(large_bytes, counters)
         self._window = window_bytes
+        self._kept = kept_bytes
         self._counters = counters
         self._accepted = 0
         self.next = 1
@@ -67,7 +73,7 @@ class Incoming:
         self._returned = 0
         self._credit_told = 0
         self._next_told = 1
-        self._untold_bytes = 0
+        self._untold_bytes = self._untold_free_bytes = 0
         self._finished_untold = 0
 
     # -- inbound
@@ -90,7 +96,8 @@ class Incoming:
             following = self._held_next() if self._held else None
         if (
             self.next - self._next_told >= _TELL_AFTER_ACCEPTED
-            or self._untold_bytes >= self._window // constants.TELL_AFTER_WINDOW_PART
+            or self._untold_free_bytes >= self._window // constants.TELL_AFTER_WINDOW_PART
+            or self._untold_bytes >= self._kept // constants.TELL_AFTER_KEPT_PART
         ):
             self.due = now
         return ready
@@ -126,9 +133,10 @@ class Incoming:
             self._counters["dropped.over_credit"] += 1
             return False
         self.next += 1
+        self._untold_bytes += body.cost
         if not cost:
             # Room that a window gives back tells of itself when it is given back.
-            self._untold_bytes += body.cost
+            self._untold_free_bytes += body.cost
         if depth > 0:
             batches, used = self._nested[depth]
             self._nested[depth] = batches + 1, used + cost
@@ -212,7 +220,7 @@ class Incoming:
         self.due = inf
         self._credit_told = self._returned
         self._next_told = self.next
-        self._untold_bytes = 0
+        self._untold_bytes = self._untold_free_bytes = 0
         self._finished_untold = 0
 
     def _owe(self, now: float) -> None:

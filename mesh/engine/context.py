@@ -61,6 +61,7 @@ class Context:
         )
         incoming = Incoming(
             window_bytes=settings.window_bytes,
+            kept_bytes=limits.window_bytes,
             large_bytes=settings.max_message_bytes,
             counters=self.counters,
         )

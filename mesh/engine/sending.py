@@ -49,9 +49,8 @@ class Sending:
     def send_unsent(self) -> None:
         """Seal every batch that waits, chunks of large messages among them.
 
-        Those that find no session or route go on waiting.
-
-        A session that is confirmed and a route that is verified come back here.
+        Those that find no session or route go on waiting: this is called again when a session is
+        confirmed, and when a route is verified.
         """
         association = self._association
         delivery, session = association.delivery, association.sessions.current

@@ -62,8 +62,11 @@ def _item(item: object) -> tuple[int, int, object]:
 def describe_failure(error: BaseException) -> list[str]:
     """What the caller may know of a handler's error: its type and text, no traceback.
 
-    Always something that can be carried, whatever the error's own methods do.
+    Always something that can be carried, whatever the error's own methods do. What failed in a call
+    that the handler made is handed on as it was told to it.
     """
+    if isinstance(error, CallFailed):
+        return [_carried(error.kind), _carried(error.text)]
     try:
         text = str(error)
     except Exception:
@@ -76,8 +79,8 @@ def _carried(text: str) -> str:
     return text[:_TEXT_MAX].encode(errors="backslashreplace").decode()[:_TEXT_MAX]
 
 
-def error_of(reply: Reply, subject: str) -> MeshError:
-    """The error that a reply with another status than OK stands for."""
+def error_of(reply: Reply, subject: str, peer: object) -> MeshError:
+    """The error that a reply with another status than OK stands for; `peer`: who has replied."""
     if reply.status == messages.REPLY_FAILED:
         match reply.body:
             case [str(kind), str(text)]:
@@ -85,9 +88,9 @@ def error_of(reply: Reply, subject: str) -> MeshError:
             case _:
                 return CallFailed("Unknown", "the peer did not say what failed")
     if reply.status == messages.REPLY_NO_HANDLER:
-        return NoHandler(f"nobody there serves {subject!r}")
+        return NoHandler(f"{peer} has no service {subject!r}")
     if reply.status == messages.REPLY_DENIED:
-        return Denied(f"the peer does not allow {subject!r}")
+        return Denied(f"{peer} does not allow {subject!r}")
     if reply.status == messages.REPLY_CANCELLED:
         return CallFailed("Cancelled", "the handler was cancelled")
     if reply.status == messages.REPLY_NOT_CARRIED:

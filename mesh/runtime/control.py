@@ -27,7 +27,7 @@ from mesh.runtime.mailbox import Mailbox
 from mesh.runtime.receipts import Receipt
 from mesh.runtime.trust_verbs import TrustVerbs, text_of
 from mesh.runtime.trustees import Trust
-from mesh.trust.policy import Decision, Policy
+from mesh.trust.policy import Policy
 
 if TYPE_CHECKING:
     from mesh.runtime.running import Running
@@ -264,12 +264,9 @@ class Control:
         )
 
     def _check_trusted(self, peer_id: NodeId) -> None:
-        decision = self._policy.decide(peer_id)
-        if decision is not Decision.ALLOWED:
-            state = "denied" if decision is Decision.DENIED else "not trusted"
-            name = self._policy.name_of(peer_id) or peer_id.short
-            command = self.trust_command(peer_id)
-            raise NotTrusted(f"{name} is {state} by this node; to trust it: {command}")
+        distrust = self._running.distrust_of(peer_id)
+        if distrust is not None:
+            raise distrust
 
     # -- the end
 

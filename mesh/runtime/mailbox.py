@@ -101,7 +101,7 @@ class Mailbox(Postbox):
             if reply.status == messages.REPLY_OK:
                 waiting[2].set_result(reply.body)
             else:
-                waiting[2].set_exception(error_of(reply, waiting[0]))
+                waiting[2].set_exception(error_of(reply, waiting[0], self.peer))
         return malformed
 
     async def few_replies_wait(self) -> None:

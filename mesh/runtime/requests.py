@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from mesh.counters import Counters
 from mesh.engine.events import RunReceived
-from mesh.errors import MalformedFrame, MeshError
+from mesh.errors import CallFailed, MalformedFrame, MeshError
 from mesh.exchange.calls import Request, decode_request, describe_failure
 from mesh.limits import CALLS_PER_PEER
 from mesh.runtime import nesting, workers
@@ -251,9 +251,13 @@ class Requests:
         finally:
             handling.over = True
         self._counters["handlers.raised"] += 1
-        logger.error(
-            "the handler of %r raised on a call from %s", work.run.subject, peer, exc_info=error
-        )
+        if isinstance(error, CallFailed):
+            # Its traceback ends at the call; what failed there stands in the other node's log.
+            why = "the handler of %r ended with a call that failed, on a call from %s: %s"
+            logger.error(why, work.run.subject, peer, error)
+        else:
+            why = "the handler of %r raised on a call from %s"
+            logger.error(why, work.run.subject, peer, exc_info=error)
         return messages.REPLY_FAILED, describe_failure(error)
 
 

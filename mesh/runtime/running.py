@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from random import Random
+from threading import get_ident
 from typing import Any
 
 from handshake.constants import Reason
@@ -15,7 +16,7 @@ from mesh.counters import Counters
 from mesh.engine import events
 from mesh.engine.engine import Engine
 from mesh.engine.settings import Settings
-from mesh.errors import NodeClosed, PeerUnreachable
+from mesh.errors import NodeClosed, NotTrusted, PeerUnreachable
 from mesh.home.configuration import Configuration
 from mesh.home.settings import parse_target
 from mesh.io import system
@@ -63,6 +64,8 @@ class Running:
         self._policy = policy
         self._trust = trust
         self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._arrivals: dict[NodeId, list[asyncio.Future[Peer]]] = {}
         self._goodbyes: dict[NodeId, asyncio.Future[None]] = {}
         self._pongs: dict[tuple[NodeId, int], asyncio.Future[float]] = {}
@@ -101,7 +104,7 @@ class Running:
             events.Superseded: self._on_superseded,
         }
         self.control = Control(self, policy, trust)
-        trust.watch(self._on_trust_changed)
+        trust.watch(self._on_trust_edited)
 
     def open(self) -> None:
         """Listen and dial as configured. Raises InvalidConfiguration."""
@@ -189,7 +192,16 @@ class Running:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
+    def _on_trust_edited(self) -> None:
+        """By a handler in a thread, perhaps; sockets are touched in the loop's thread alone."""
+        if get_ident() == self._thread:
+            self._on_trust_changed()
+        else:
+            self._loop.call_soon_threadsafe(self._on_trust_changed)
+
     def _on_trust_changed(self) -> None:
+        if self._closing:
+            return
         for peer_id in list(self.strangers):
             if self._policy.decide(peer_id) is not Decision.UNKNOWN:
                 del self.strangers[peer_id]
@@ -214,6 +226,15 @@ class Running:
 
     # -- questions
 
+    def distrust_of(self, peer_id: NodeId) -> NotTrusted | None:
+        """The error that says why nothing can be said to a peer, and what would change it."""
+        decision = self._policy.decide(peer_id)
+        if decision is Decision.ALLOWED:
+            return None
+        state = "denied" if decision is Decision.DENIED else "not trusted"
+        peer = self.dispatch.peer(peer_id)
+        return NotTrusted(f"{peer} is {state} by this node; {self.explain(peer_id)}")
+
     def has_way(self, peer_id: NodeId) -> bool:
         """Whether there is a connection to this peer that has proved to lead there."""
         association = self.engine.association(peer_id)
@@ -222,12 +243,16 @@ class Running:
     async def wait_for(self, peer_id: NodeId, timeout: float) -> Peer:
         """The peer, as soon as there is a session.
 
-        Raises PeerUnreachable after `timeout` seconds, NodeClosed.
+        Raises NotTrusted for one that this node has denied, PeerUnreachable after `timeout`
+        seconds, NodeClosed.
         """
         mailbox = self.dispatch.mailboxes.get(peer_id)
         if mailbox is not None:
             return mailbox.peer
         self._check_open()
+        distrust = self.distrust_of(peer_id)
+        if distrust is not None and self._policy.decide(peer_id) is Decision.DENIED:
+            raise distrust
         future: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
         self._arrivals.setdefault(peer_id, []).append(future)
         try:
@@ -243,10 +268,13 @@ class Running:
                 self._arrivals.pop(peer_id, None)
 
     async def ping(self, peer_id: NodeId, timeout: float) -> float:
-        """Seconds of one sealed round trip. Raises PeerUnreachable, NodeClosed."""
+        """Seconds of one sealed round trip. Raises NotTrusted, PeerUnreachable, NodeClosed."""
         self._check_open()
         token = self.engine.ping(peer_id, self.pump.clock())
         if token is None:
+            distrust = self.distrust_of(peer_id)
+            if distrust is not None:
+                raise distrust
             raise PeerUnreachable(f"no way to {self.dispatch.peer(peer_id)} at present")
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._pongs[peer_id, token] = future

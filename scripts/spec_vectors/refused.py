@@ -313,7 +313,10 @@ def _rooms() -> list[dict[str, object]]:
         plaintext = messages.encode_head(1, 0, [0], 65_536, len(fault)) + b"".join(fault)
         body = messages.decode_body(plaintext)
         incoming = Incoming(
-            window_bytes=2 * WINDOW_MIN_BYTES, large_bytes=1024, counters=Counters()
+            window_bytes=2 * WINDOW_MIN_BYTES,
+            kept_bytes=1 << 30,
+            large_bytes=1024,
+            counters=Counters(),
         )
         assert incoming.accept(body, 0.0) == [], f"{name}: it is taken"
         made.append(_plain(name, plaintext, None))

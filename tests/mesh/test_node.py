@@ -17,6 +17,7 @@ from mesh.errors import (
     InvalidMessage,
     MessageTooLarge,
     NodeClosed,
+    NotTrusted,
     PeerUnreachable,
     UnknownPeer,
 )
@@ -300,18 +301,30 @@ async def test_peer_needs_a_session_and_wait_for_waits(alice, bob):
     assert await alice.peer("bob") is peer
 
 
-@pytest.mark.parametrize("name", ["nobody", ZOE, str(ZOE), 7, None])
-async def test_a_peer_that_is_not_there_is_an_error(alice, name):
-    """Names that nobody bears are unknown; ids without a session are unreachable."""
-    for attempt in (
-        lambda: alice.send(name, "log", b"x"),
-        lambda: alice.call(name, "echo", 1),
-        lambda: alice.ping(name),
-    ):
-        with pytest.raises(PeerUnreachable):
-            await attempt()
-    with pytest.raises(PeerUnreachable):
-        alice.post(name, "log", b"x")
+async def check_all_raise(node, name, kind, words="."):
+    """Whatever is said to this peer ends with such an error."""
+    for coroutine in (node.send(name, "log", b"x"), node.call(name, "echo"), node.ping(name)):
+        with pytest.raises(kind, match=words):
+            await coroutine
+    with pytest.raises(kind, match=words):
+        node.post(name, "log", b"x")
+
+
+@pytest.mark.parametrize("name", ["nobody", 7, None])
+async def test_names_that_nobody_bears_are_unknown(alice, name):
+    """Whatever stands in the place of a name."""
+    await check_all_raise(alice, name, UnknownPeer)
+
+
+async def test_a_peer_without_a_session_is_unreachable_or_not_trusted(alice):
+    """Who is not on the list, or denied, can have none: the error says what would change it."""
+    await check_all_raise(alice, ZOE, NotTrusted, r"not trusted by this node.*trust\.allow")
+    alice.trust.deny(ZOE)
+    await check_all_raise(alice, str(ZOE), NotTrusted, r"denied by this node.*trust\.allow")
+    with pytest.raises(NotTrusted, match="denied by this node"):
+        await alice.wait_for(ZOE)
+    alice.trust.allow(ZOE, name="zoe")
+    await check_all_raise(alice, "zoe", PeerUnreachable)
 
 
 async def test_a_ping_says_how_long_it_took(alice, joined):

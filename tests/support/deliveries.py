@@ -69,7 +69,10 @@ class Direction:
             kept_bytes=kept,
         )
         self.incoming = Incoming(
-            window_bytes=window, large_bytes=max_message, counters=self.counters
+            window_bytes=window,
+            kept_bytes=kept,
+            large_bytes=max_message,
+            counters=self.counters,
         )
         self.sent: list[tuple[int, str, object]] = []
         self.got: list[tuple[int, str, object]] = []

@@ -33,7 +33,9 @@ def make_delivery(
         b"i" * 16,
         0,
         Outgoing(Receipt, window_bytes=window, max_message_bytes=max_message, kept_bytes=1 << 30),
-        Incoming(window_bytes=window, large_bytes=max_message, counters=Counters()),
+        Incoming(
+            window_bytes=window, kept_bytes=1 << 30, large_bytes=max_message, counters=Counters()
+        ),
     )
 
 

@@ -41,10 +41,11 @@ def incoming(counters):
     return make(counters)
 
 
-def make(counters=None):
-    """The receiving half with the smallest window."""
+def make(counters=None, kept=1 << 30):
+    """The receiving half with the smallest window; its peer keeps much, unless said otherwise."""
     return Incoming(
         window_bytes=WINDOW,
+        kept_bytes=kept,
         large_bytes=1 << 20,
         counters=Counters() if counters is None else counters,
     )
@@ -308,6 +309,18 @@ def test_an_eighth_of_the_window_is_told_at_once(incoming):
             incoming.finished_run(number, 0.001)
         assert incoming.due == 0.001
         incoming.told()
+
+
+def test_a_peer_that_keeps_little_is_told_before_it_has_to_wait():
+    """Half of what it may keep is told at once when it is accepted, handled or not."""
+    incoming = make(kept=2000)
+    incoming.accept(batch(1, size=999), 1.0)
+    assert incoming.due == 1.0 + LATER
+    incoming.accept(batch(2, size=1), 1.001)
+    assert incoming.due == 1.001
+    incoming.told()
+    incoming.accept(batch(3, size=999), 2.0)
+    assert incoming.due == 2.0 + LATER
 
 
 def test_an_eighth_of_the_window_that_cost_nothing_is_told_at_once(incoming):

@@ -218,7 +218,7 @@ def test_closing_exchanges_the_last_acknowledgements(met):
     assert met.alice.saw(events.PeerClosed) == [events.PeerClosed(met.bob.id, Reason.CLOSED)]
     assert met.bob.saw(events.PeerClosed) == [events.PeerClosed(met.alice.id, Reason.CLOSED)]
     (ended,), (theirs,) = met.alice.saw(events.DeliveryEnded), met.bob.saw(events.DeliveryEnded)
-    assert (ended.reason, theirs.reason) == ("this node has closed", "the peer has closed: closed")
+    assert (ended.reason, theirs.reason) == ("this node has closed", "the peer has closed")
     assert dict(ended.failed) == {
         met.alice.receipts[0]: "unknown",
         met.alice.receipts[1]: "not_delivered",

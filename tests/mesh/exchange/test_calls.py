@@ -67,7 +67,7 @@ def test_whatever_is_decoded_gives_a_value_or_the_documented_error(value):
         except MalformedFrame:
             pass
     for status in range(8):
-        assert len(str(error_of(Reply(1, status, value), "count"))) < 5_000
+        assert len(str(error_of(Reply(1, status, value), "count", "bob"))) < 5_000
 
 
 class UnreadableError(Exception):
@@ -87,6 +87,7 @@ class UnreadableError(Exception):
         (ValueError("\ud800" * 3_000), ["ValueError", ("\\ud800" * 400)[:2_000]]),
         (UnreadableError(), ["UnreadableError", "its text cannot be read"]),
         (type("N" * 3_000, (Exception,), {})("x"), ["N" * 2_000, "x"]),
+        (CallFailed("KeyError", "'x'"), ["KeyError", "'x'"]),
     ],
 )
 def test_a_failure_can_always_be_described(error, described):
@@ -97,19 +98,22 @@ def test_a_failure_can_always_be_described(error, described):
 
 def test_each_status_is_the_error_it_stands_for():
     """The caller sees what happened over there, and the subject it asked for."""
-    failed = error_of(Reply(1, messages.REPLY_FAILED, ["KeyError", "'x'"]), "count")
+    failed = error_of(Reply(1, messages.REPLY_FAILED, ["KeyError", "'x'"]), "count", "bob")
     assert isinstance(failed, CallFailed)
     assert (failed.kind, failed.text) == ("KeyError", "'x'")
-    assert isinstance(error_of(Reply(1, messages.REPLY_NO_HANDLER, None), "count"), NoHandler)
-    assert "'count'" in str(error_of(Reply(1, messages.REPLY_NO_HANDLER, None), "count"))
-    assert isinstance(error_of(Reply(1, messages.REPLY_DENIED, None), "count"), Denied)
+    assert isinstance(
+        error_of(Reply(1, messages.REPLY_NO_HANDLER, None), "count", "bob"), NoHandler
+    )
+    nobody = str(error_of(Reply(1, messages.REPLY_NO_HANDLER, None), "count", "bob"))
+    assert nobody == "bob has no service 'count'"
+    assert isinstance(error_of(Reply(1, messages.REPLY_DENIED, None), "count", "bob"), Denied)
     for status, body, text in (
         (messages.REPLY_CANCELLED, None, "Cancelled: the handler was cancelled"),
         (messages.REPLY_NOT_CARRIED, "a set", "InvalidMessage: a set"),
         (messages.REPLY_NOT_CARRIED, [1], "InvalidMessage: the reply could not be carried"),
         (99, None, "Unknown: reply status 99"),
     ):
-        error = error_of(Reply(1, status, body), "count")
+        error = error_of(Reply(1, status, body), "count", "bob")
         assert isinstance(error, CallFailed)
         assert str(error) == text
 
@@ -117,17 +121,17 @@ def test_each_status_is_the_error_it_stands_for():
 @pytest.mark.parametrize("body", [None, [], ["one"], ["a", 1], [b"a", "b"], ["a", "b", "c"], "ab"])
 def test_a_failure_without_its_text_is_still_a_failure(body):
     """A peer that breaks the shape of a failure gets no text of its own into ours."""
-    error = error_of(Reply(1, messages.REPLY_FAILED, body), "count")
+    error = error_of(Reply(1, messages.REPLY_FAILED, body), "count", "bob")
     assert str(error) == "Unknown: the peer did not say what failed"
 
 
 def test_texts_of_a_peer_are_cut():
     """As long as we would have sent them, and no longer."""
     long = "x" * 100_000
-    failed = error_of(Reply(1, messages.REPLY_FAILED, [long, long]), "count")
+    failed = error_of(Reply(1, messages.REPLY_FAILED, [long, long]), "count", "bob")
     assert isinstance(failed, CallFailed)
     assert (len(failed.kind), len(failed.text)) == (2_000, 2_000)
-    assert len(str(error_of(Reply(1, messages.REPLY_NOT_CARRIED, long), "count"))) < 2_100
+    assert len(str(error_of(Reply(1, messages.REPLY_NOT_CARRIED, long), "count", "bob"))) < 2_100
 
 
 def test_a_call_is_taken_once_by_its_number():

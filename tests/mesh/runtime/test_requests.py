@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mailboxes import turns
-from mesh.errors import PeerRestarted
+from mesh.errors import CallFailed, PeerRestarted
 from mesh.model import Peer
 from mesh.wire.messages import (
     REPLY_CANCELLED,
@@ -133,6 +133,22 @@ async def test_what_a_handler_raises_is_told_as_type_and_text(function, answer, 
     assert desk.replies == [[1, REPLY_FAILED, answer], [2, REPLY_FAILED, answer]]
     assert desk.counters["handlers.raised"] == 2
     assert "the handler of 'ask' raised on a call from bob" in caplog.text
+    await desk.stop()
+
+
+async def test_a_call_that_failed_inside_a_handler_is_handed_on(caplog):
+    """As it was told to the handler; one line of the log, without a traceback."""
+
+    async def inner_error(body):
+        raise CallFailed("KeyError", "'x'")
+
+    desk = Desk(inner_error)
+    desk.put("a")
+    await turns()
+    assert desk.replies == [[1, REPLY_FAILED, ["KeyError", "'x'"]]]
+    [record] = [each for each in caplog.records if "a call that failed" in each.message]
+    assert record.message.endswith("on a call from bob: KeyError: 'x'")
+    assert not record.exc_info
     await desk.stop()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from functools import partial
+from threading import get_ident
 from types import SimpleNamespace
 
 import pytest
@@ -143,6 +144,7 @@ async def test_a_ping_takes_a_moment(pair):
     """A sealed round trip, in seconds; without a way there, or an answer, it is unreachable."""
     alice, bob = pair.alice.running, pair.bob.running
     assert 0 < await alice.ping(pair.bob.id, 20) < 20
+    pair.alice.trust.allow(ZOE)
     with pytest.raises(PeerUnreachable, match="no way to"):
         await alice.ping(ZOE, 20)
     bob.pump._transport = None
@@ -236,6 +238,18 @@ async def test_one_that_is_denied_is_mentioned_once(make_life, caplog):
         life.running._on_event(events.StrangerRefused(ZOE, "10.0.0.9", Reason.REVOKED))
     told = [record for record in caplog.records if ZOE.short in record.message]
     assert [record.levelno for record in told] == [logging.INFO]
+
+
+async def test_trust_that_is_edited_in_a_thread_counts_in_the_loop(pair, monkeypatch):
+    """A plain handler may deny a peer: sockets are touched in the loop's thread alone."""
+    running, threads = pair.alice.running, []
+    changed = running.engine.trust_changed
+    monkeypatch.setattr(
+        running.engine, "trust_changed", lambda now: threads.append(get_ident()) or changed(now)
+    )
+    await asyncio.to_thread(pair.alice.trust.deny, pair.bob.id)
+    await until(lambda: running.presence.of(pair.bob.id) == "not seen")
+    assert threads == [get_ident()]
 
 
 async def test_presence_is_what_was_told_last(pair):
