@@ -259,3 +259,24 @@ def test_nobody_asks_without_a_gap_or_a_session(met, kinds):
     met.to_alice.sending.ask_for_gap()
     met.world.collect(met.bob)
     assert frames_of(met, "bob", since) == []
+
+
+def test_a_large_message_goes_in_chunks_once_it_is_granted_room(pair):
+    """Who stands behind it is told of room; a grant that finds no room waits for some."""
+    both = pair(window_bytes=64 * 1024, max_message_bytes=1 << 20).meet()
+    outgoing, granting = both.to_bob.delivery.outgoing, both.to_alice.delivery
+    body = bytes(300_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(granting.outgoing, "_has_number", lambda: False)
+        outgoing.offer_large(messages.TELL, "s", b"\xf6", body)
+        both.alice.engine.flush(both.to_bob.delivery, both.world.now)
+        both.world.collect(both.alice)
+        both.world.run(0.1)
+        assert granting.incoming.assembly.grants_due == [1]
+        assert both.bob.saw(events.RunReceived) == []
+    told = len(both.alice.saw(events.RoomAvailable))
+    both.to_alice.sending.send_grants()
+    both.world.collect(both.bob)
+    both.world.run(5)
+    assert [messages.unpacked(run.bodies) for run in both.bob.saw(events.RunReceived)] == [[body]]
+    assert len(both.alice.saw(events.RoomAvailable)) > told

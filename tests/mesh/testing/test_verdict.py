@@ -2,6 +2,7 @@
 
 import pytest
 
+from mesh.delivery.credit import Credit
 from mesh.testing.clock import Violation
 from mesh.testing.simulation import Simulation
 from mesh.testing.verdict import Verdict
@@ -70,3 +71,32 @@ def test_the_pairs_are_those_that_dial(plan):
     world = Simulation(1, plan=plan(chaos=1.0))
     world.run()
     assert len(Verdict(world)._pairs) == 1
+
+
+def test_calls_that_call_back_are_answered_in_full_windows(met):
+    """Those of both sides, four deep; nothing is left of them."""
+    Verdict(met.world)._call_back()
+    for one, other in (("ann", "bob"), ("bob", "ann")):
+        credit = met.association(one, other).delivery.outgoing.credit
+        assert credit.left(0) == met.world.plan.window
+
+
+def test_calls_inside_calls_that_wait_for_each_other_are_found(met, monkeypatch):
+    """Where they share the room of those they are inside of."""
+    left = Credit.left
+    monkeypatch.setattr(Credit, "left", lambda self, _depth: left(self, 0))
+    with pytest.raises(Violation, match="calls inside calls are answered"):
+        Verdict(met.world)._call_back()
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_every_third_world_calls_back(stage, seed, monkeypatch):
+    """It takes too long for all of them."""
+    called = []
+
+    def note(verdict):
+        called.append(verdict)
+
+    monkeypatch.setattr(Verdict, "_call_back", note)
+    Verdict(stage(seed=seed).meet().world).judge()
+    assert len(called) == (seed % 3 == 0)
