@@ -19,6 +19,8 @@ from mesh.testing.pairs import Pair
 if TYPE_CHECKING:
     from mesh.testing.simulation import Simulation
 
+# News of a cut may come long after all was put right; so late does one who listens notice it.
+_LATEST_REFUSAL_SECONDS = 6.0
 _SETTLE_SECONDS = 4.0
 # Longer than an answer is waited for, so that what heals itself after that is seen, too; in every
 # second world, for it takes a quarter of its life.
@@ -65,6 +67,8 @@ class Rest:
     def judge(self) -> None:
         """Raises Violation."""
         world = self._world
+        latest = max(_LATEST_REFUSAL_SECONDS, *(notice or 0.0 for notice in world.plan.notices))
+        world.pass_time(max(0.0, world.put_right_at + latest - world.timeline.now))
         world.pass_time(_SETTLE_SECONDS)
         for pair in self._pairs:
             self._check_credit(pair)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from random import Random
 
 from handshake.identity import Identity
@@ -79,6 +80,7 @@ class Simulation:
         self._limits = Limits(frames_change=self.plan.frames_change)
         self._genuine = Genuine(self.tape)
         self._duties = Duties()
+        self.put_right_at = -inf
         self._moves = 0
         self._chaos_until = 0.0
 
@@ -113,6 +115,7 @@ class Simulation:
 
     def _put_right(self) -> None:
         self.say("all is put right")
+        self.put_right_at = self.timeline.now
         self.traffic.on = False
         self.faults.stop()
         for one, other in list(self.quarrels):
