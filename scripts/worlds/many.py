@@ -3,7 +3,7 @@
 import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from time import monotonic
 from typing import NamedTuple
 
@@ -58,12 +58,20 @@ def run_on(jobs: int, seeds: range, *, within: float) -> Iterator[Tally]:
         return
     with _pool(jobs) as pool:
         turns = [pool.submit(run, turn) for turn in _turns(seeds)]
-        for done in as_completed(turns):
-            if not done.cancelled():
-                yield done.result()
-            if monotonic() >= ends:
-                for turn in turns:
-                    turn.cancel()
+        try:
+            for done in as_completed(turns):
+                if not done.cancelled():
+                    yield done.result()
+                if monotonic() >= ends:
+                    _cancel(turns)
+        finally:
+            # Or whoever is told to stop would wait for all of them.
+            _cancel(turns)
+
+
+def _cancel(turns: Iterable[Future[Tally]]) -> None:
+    for turn in turns:
+        turn.cancel()
 
 
 def _turns(seeds: range) -> list[range]:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from math import inf
 
 import pytest
 
@@ -51,6 +52,14 @@ def test_a_fault_is_found_and_one_that_is_none_is_not(monkeypatch, capsys):
     monkeypatch.setitem(MUTANTS, "nothing", ())
     assert main(["--mutants", "--jobs", "1", "--seeds", "2", "--only", "nothing"]) == 1
     assert "nothing: NOT FOUND in 2 worlds" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_who_stops_early_waits_for_the_worlds_at_work_alone():
+    """And not for the hundred thousand that were asked for."""
+    tallies = many.run_on(2, range(100_000), within=inf)
+    assert next(tallies).worlds > 0
+    tallies.close()
 
 
 def test_a_run_counts_its_worlds(capsys):
