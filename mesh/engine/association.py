@@ -332,15 +332,15 @@ class Association:
         self.end_delivery(f"the peer refuses this node: {reason.value}")
         self.end_all_sessions()
 
-    def on_closed(self, reason: Reason) -> None:
-        """The peer will not accept any more; its acknowledgements in this frame are final."""
+    def on_closed(self, reason: Reason, *, final: bool) -> None:
+        """The peer will not accept any more. `final`: nor what it has not acknowledged by now."""
         closed = events.PeerClosed(self.peer_id, reason)
         # What we said first it has only answered.
         why = "this node has closed" if self.closing else closed.text
         if not self.closing:
             self.say_close(Reason.CLOSED)
         self.context.events.append(closed)
-        self.end_delivery(why, surely=True)
+        self.end_delivery(why, surely=final)
         self.end_all_sessions()
 
     def end_session(self, session: Session, trigger: Trigger) -> None:

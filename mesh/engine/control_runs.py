@@ -138,12 +138,15 @@ def _on_probe(association: "Association", session: Session, _item: object, route
     association.sending.answer(session, None, route=route)
 
 
-def _on_close(association: "Association", _session: Session, item: object, _route: Route) -> None:
+def _on_close(association: "Association", session: Session, item: object, _route: Route) -> None:
     reason = reason_of(item)
     if reason is Reason.SUPERSEDED:
         association.on_superseded()
     else:
-        association.on_closed(reason)
+        # Said before identities were proved anew, it knows nothing of what was sent since.
+        current = association.sessions.current
+        final = current is None or current.chain_began == session.chain_began
+        association.on_closed(reason, final=final)
 
 
 def _ignore(_a: "Association", _session: Session, _item: object, _route: Route) -> None:

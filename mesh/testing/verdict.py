@@ -41,6 +41,8 @@ class Verdict:
 
     def judge(self) -> None:
         """Raises Violation."""
+        # What was late when all was put right may be the goodbye of one who has come back since.
+        self._world.pass_time(self._world.plan.late_by)
         self._meet()
         self._finish()
         self._speak()

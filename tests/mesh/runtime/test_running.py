@@ -325,7 +325,7 @@ async def test_trust_may_change_in_the_middle_of_an_event(pair):
     running.dispatch.on_failure = lambda peer, error: pair.alice.trust.deny(peer.id)
     pair.bob.running.pump._transport = None
     await pair.alice.send(pair.bob.id, 1)
-    running.engine.association(pair.bob.id).on_closed(Reason.CLOSED)
+    running.engine.association(pair.bob.id).on_closed(Reason.CLOSED, final=True)
     running.pump.run()
     assert running.presence.of(pair.bob.id) == "not seen"
     pair.bob.running.pump._transport = pair.bob.running.transport
@@ -461,7 +461,7 @@ async def test_a_peer_that_ends_while_it_drains_is_no_obstacle(make_life):
     flush = hub.running.pump.flush
 
     def flush_and_hear(delivery):
-        hub.running.engine.association(delivery.peer_id).on_closed(Reason.CLOSED)
+        hub.running.engine.association(delivery.peer_id).on_closed(Reason.CLOSED, final=True)
         flush(delivery)
 
     hub.running.pump.flush = flush_and_hear
