@@ -7,7 +7,8 @@ class Batch:
     """One numbered batch: its encoded runs, and how its delivery stands.
 
     `bulk`: what travels beside its array. `chunk`: it carries a chunk of a large message.
-    `receipt`: None where nobody is told how it fares.
+    `receipt`: None where nobody is told how it fares. `size`: bytes that are kept until it is
+    acknowledged.
     """
 
     __slots__ = (
@@ -20,6 +21,7 @@ class Batch:
         "run_count",
         "runs",
         "sent_at",
+        "size",
     )
 
     def __init__(
@@ -42,11 +44,7 @@ class Batch:
         self.chunk = chunk
         self.sent_at: float | None = None
         self.attempts = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes that are kept until it is acknowledged."""
-        return len(self.runs) + (len(self.bulk) if self.bulk is not None else 0)
+        self.size = len(runs) if bulk is None else len(runs) + len(bulk)
 
 
 class OpenRun:

@@ -6,32 +6,29 @@ limit is an absolute offset that the peer states.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from mesh import constants
 
 _DEPTHS = constants.DEPTH_MAX + 1
 
 
-class _Unhandled(NamedTuple):
-    """A batch at the peer's handlers. `depth`: whose room it takes; None for a large message."""
-
-    receipt: object
-    depth: int | None
-    cost: int
-
-
 class Credit:
-    """Of one instance of a peer. `window_bytes`: its initial limit for depth 0."""
+    """Of one instance of a peer. `window_bytes`: its initial limit for depth 0.
 
-    __slots__ = ("_batches", "_handled", "_limit", "_unhandled", "_used")
+    `unhandled`: batches at the peer's handlers by number: receipt, the depth whose room each takes
+    (None for a large message), and how much of it.
+    """
+
+    __slots__ = ("_batches", "_handled", "_limit", "_used", "unhandled")
 
     def __init__(self, window_bytes: int) -> None:
         self._limit = window_bytes
         # At depth 0 the sum of all costs ever; deeper, of what is not handled.
         self._used = [0] * _DEPTHS
         self._batches = [0] * _DEPTHS
-        self._unhandled: dict[int, _Unhandled] = {}
+        # A bare tuple each: there is one for every frame.
+        self.unhandled: dict[int, tuple[object, int | None, int]] = {}
         self._handled: Sequence[Any] = ()
 
     def left(self, depth: int) -> int:
@@ -46,7 +43,7 @@ class Credit:
 
     def spend(self, number: int, depth: int | None, cost: int, receipt: object) -> None:
         """A batch that the peer's handlers have to deal with has its number."""
-        self._unhandled[number] = _Unhandled(receipt, depth, cost)
+        self.unhandled[number] = receipt, depth, cost
         if depth is not None:
             self._used[depth] += cost
             self._batches[depth] += 1
@@ -64,7 +61,7 @@ class Credit:
         Ascending, as `wire.messages` has checked. A peer that has handled what it has not
         `acknowledged` is not believed.
         """
-        unhandled = self._unhandled
+        unhandled = self.unhandled
         if not unhandled or handled == self._handled:
             return []
         up_to, *ranges = handled
@@ -83,12 +80,12 @@ class Credit:
 
     def clear(self) -> dict[int, object]:
         """The peer's instance is gone. Receipts of what was not handled, by batch."""
-        receipts = {number: batch.receipt for number, batch in self._unhandled.items()}
-        self._unhandled.clear()
+        receipts = {number: batch[0] for number, batch in self.unhandled.items()}
+        self.unhandled.clear()
         return receipts
 
     def _take(self, number: int) -> object:
-        receipt, depth, cost = self._unhandled.pop(number)
+        receipt, depth, cost = self.unhandled.pop(number)
         if depth is not None:
             self._batches[depth] -= 1
             if depth:

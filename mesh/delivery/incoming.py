@@ -128,7 +128,9 @@ class Incoming:
 
     def _begin(self, body: Body) -> bool:
         """Take the next batch, unless it breaks a promise that bounds our memory."""
-        depth, cost = _charge(body)
+        depth = _depth(body)
+        cost = 0 if depth is None else _room(body)
+        depth = depth or 0
         if not self._fits(depth, cost):
             self._counters["dropped.over_credit"] += 1
             return False
@@ -151,7 +153,7 @@ class Incoming:
         if depth < 0 or len(self._unfinished) >= constants.UNFINISHED_BATCHES:
             return False
         if depth == 0:
-            return self._accepted + cost <= self.credit
+            return self._accepted + cost <= self._returned + self._window
         batches, used = self._nested[depth]
         return batches < constants.NESTED_BATCHES and used + cost <= constants.NESTED_WINDOW_BYTES
 
@@ -215,6 +217,11 @@ class Incoming:
             self._handled = [self._handled_up_to, *self._handled_apart]
         return self._handled
 
+    @property
+    def numbers(self) -> tuple[int, list[int | tuple[int, int]], int]:
+        """`acknowledged`, `handled` and `credit`: what the head of a frame tells of them."""
+        return self.next - 1, self.handled, self._returned + self._window
+
     def told(self) -> None:
         """A frame with the numbers above was sealed."""
         self.due = inf
@@ -230,16 +237,17 @@ class Incoming:
 
 def _room(body: Body) -> int:
     """What a batch takes of our memory: its bytes, and Python's objects for its messages."""
-    messages = sum([len(run[2]) for run in body.runs])
-    return body.cost + messages * constants.MESSAGE_OVERHEAD_BYTES
+    return body.cost + body.message_count * constants.MESSAGE_OVERHEAD_BYTES
 
 
-def _charge(body: Body) -> tuple[int, int]:
-    """The depth whose room a batch takes, and how much: none unless it carries a credited run.
+def _depth(body: Body) -> int | None:
+    """The depth whose room a batch takes: None unless it carries a credited run.
 
-    Depth -1 for one that holds runs of several, which no honest peer sends.
+    -1 for one that holds runs of several, which no honest peer sends.
     """
+    if len(body.runs) == 1:
+        return DEPTHS.get(body.runs[0][0])
     depths = {DEPTHS[run[0]] for run in body.runs if run[0] in DEPTHS}
     if not depths:
-        return 0, 0
-    return (depths.pop() if len(depths) == 1 else -1), _room(body)
+        return None
+    return depths.pop() if len(depths) == 1 else -1

@@ -42,21 +42,24 @@ class Lane:
 
 
 class Lanes:
-    """All lanes to one instance of a peer. `chunk_bytes`: how much of one leaves at a time."""
+    """All lanes to one instance of a peer. `chunk_bytes`: how much of one leaves at a time.
+
+    `under_way`: the lanes by number; empty as a rule, which is seen without a call.
+    """
 
     def __init__(self, chunk_bytes: int) -> None:
         self.chunk_bytes = chunk_bytes
-        self._lanes: dict[int, Lane] = {}
+        self.under_way: dict[int, Lane] = {}
         self._next_number = 1
         self._open = [0] * constants.LARGE_CLASSES
         # Direct messages by subject, the oldest first: only that one sends chunks.
         self._in_order: dict[str, deque[Lane]] = {}
 
     def __len__(self) -> int:
-        return len(self._lanes)
+        return len(self.under_way)
 
     def __iter__(self) -> Iterator[Lane]:
-        return iter(self._lanes.values())
+        return iter(self.under_way.values())
 
     @property
     def next_number(self) -> int:
@@ -77,49 +80,49 @@ class Lanes:
         """A lane for a message that was announced under `next_number`."""
         lane = Lane(self._next_number, kind, subject, body, receipt, tag)
         self._next_number += 1
-        self._lanes[lane.number] = lane
+        self.under_way[lane.number] = lane
         self._open[class_of(kind)] += 1
         if kind == TELL:
             self._in_order.setdefault(subject, deque()).append(lane)
 
     def grant(self, number: int) -> None:
         """The peer has room for the whole message; a lane that is over needs none."""
-        lane = self._lanes.get(number)
+        lane = self.under_way.get(number)
         if lane is not None:
             lane.granted = True
 
     @property
     def ready(self) -> bool:
         """Whether a lane has a chunk that may leave."""
-        return any(map(self._is_ready, self._lanes.values()))
+        return any(map(self._is_ready, self.under_way.values()))
 
     def take_chunk(self) -> tuple[Lane, memoryview]:
         """The next chunk of the lane whose turn it is; `ready` has said that there is one."""
-        lane = next(filter(self._is_ready, self._lanes.values()))
-        del self._lanes[lane.number]
+        lane = next(filter(self._is_ready, self.under_way.values()))
+        del self.under_way[lane.number]
         chunk = lane.body[lane.position : lane.position + self.chunk_bytes]
         lane.position += len(chunk)
         if lane.done:
             self._forget(lane)
         else:
-            self._lanes[lane.number] = lane
+            self.under_way[lane.number] = lane
         return lane, chunk
 
     def abandon(self, tag: object) -> int | None:
         """Send no more of the message of this tag. Its number; None when it is not under way."""
-        for lane in self._lanes.values():
+        for lane in self.under_way.values():
             if lane.tag == tag:
-                del self._lanes[lane.number]
+                del self.under_way[lane.number]
                 self._forget(lane)
                 return lane.number
         return None
 
     def clear(self) -> list[object]:
         """The peer's instance is gone. The receipts of what did not leave whole."""
-        receipts = [lane.receipt for lane in self._lanes.values()]
-        for lane in self._lanes.values():
+        receipts = [lane.receipt for lane in self.under_way.values()]
+        for lane in self.under_way.values():
             self._forget(lane)
-        self._lanes.clear()
+        self.under_way.clear()
         return receipts
 
     def _is_ready(self, lane: Lane) -> bool:

@@ -85,6 +85,8 @@ class Outgoing:
         # The hot path looks at no limit of its own, so a small one closes it.
         self._any_small_body_fits = self.max_message_bytes >= BULK_BYTES
         self.unacknowledged: dict[int, Batch] = {}
+        # Of these, what waits to be sealed.
+        self.unsent: dict[int, Batch] = {}
         self.next_number = 1
         self._new_receipt = new_receipt
         self._run: OpenRun | None = None
@@ -98,17 +100,17 @@ class Outgoing:
         self._chunks_under_way = 0
         self._last_sent = 0
         self._ended = False
-        self._unsent: dict[int, Batch] = {}
         self.credit = Credit(window_bytes)
         # Numbers of large messages that the peer has yet to be told of.
         self._abandoned: list[int] = []
+        self._head: tuple[int, list[Any], int] | None = None
 
     # -- queueing
 
     @property
     def idle(self) -> bool:
         """Nothing open and nothing unacknowledged: what comes now should leave at once."""
-        return not (self._runs or self.unacknowledged or self.lanes)
+        return not (self._runs or self.unacknowledged or self.lanes.under_way)
 
     @property
     def has_open_batch(self) -> bool:
@@ -123,13 +125,13 @@ class Outgoing:
         """Queue one message: the receipt, or None when it has to wait for room.
 
         `raw`: `encoded` is a bytes body as the application gave it; else it is encoded CBOR.
-        A batch that the message does not fit is closed first: see `has_unsent`. While a message
+        A batch that the message does not fit is closed first: see `unsent`. While a message
         has to wait, the hot path is closed, so that none of its subject overtakes it there. A
         direct message waits, too, while a large one of its subject is under way.
 
         Raises InvalidMessage for a subject that is too long or cannot be encoded.
         """
-        if kind == TELL and self.lanes.holds(subject):
+        if self.lanes.under_way and kind == TELL and self.lanes.holds(subject):
             return None
         cost = len(encoded) + MESSAGE_BUDGET_BYTES
         run = self._run
@@ -227,7 +229,7 @@ class Outgoing:
     @property
     def has_large(self) -> bool:
         """Whether there is something left to say of large messages."""
-        return bool(self.lanes or self._abandoned)
+        return bool(self.lanes.under_way or self._abandoned)
 
     def put_chunks(self) -> bool:
         """Give chunks of large messages their places in batches. Whether there were any.
@@ -238,7 +240,7 @@ class Outgoing:
         if self._abandoned:
             self._tell_abandoned()
             self.close_batch()
-        while lanes.ready and self._chunks_under_way < CHUNKS_UNDER_WAY:
+        while lanes.under_way and lanes.ready and self._chunks_under_way < CHUNKS_UNDER_WAY:
             if not self._has_number():
                 break
             self.close_batch()
@@ -263,9 +265,9 @@ class Outgoing:
 
     def _has_room(self, kind: int, charge: int) -> bool:
         """Whether a new batch with this message may be opened, after the open one was closed."""
-        if not self._has_number():
-            return False
         batches = len(self.unacknowledged) + bool(self._runs)
+        if self._ended or batches >= constants.UNACKNOWLEDGED_BATCHES:
+            return False
         kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
         if batches and kept + charge > self.kept_bytes:
             return False
@@ -290,10 +292,13 @@ class Outgoing:
         """Encode the open batch and number it: it is ready to be sent."""
         if not self._runs:
             return
-        encoded = b"".join([run.encode() for run in self._runs])
+        parts, messages = [], 0
+        for run in self._runs:
+            parts.append(run.encode())
+            messages += len(run.bodies)
+        encoded = b"".join(parts)
         spends = None
         if self._credited:
-            messages = sum(len(run.bodies) for run in self._runs)
             spends = self._depth, len(encoded) + messages * constants.MESSAGE_OVERHEAD_BYTES
         count, receipt = len(self._runs), self.receipt
         self._runs = []
@@ -346,7 +351,7 @@ class Outgoing:
         else:
             self._unacknowledged_bytes += batch.size
         self.unacknowledged[batch.number] = batch
-        self._unsent[batch.number] = batch
+        self.unsent[batch.number] = batch
         if spends is not None:
             self.credit.spend(batch.number, depth, cost, receipt)
 
@@ -354,19 +359,16 @@ class Outgoing:
 
     def take_unsent(self) -> Iterator[Batch]:
         """The batches to be sealed, in order; each is taken when the caller marks it `sent`."""
-        return iter(list(self._unsent.values()))
-
-    @property
-    def has_unsent(self) -> bool:
-        """Whether a batch waits to be sealed."""
-        return bool(self._unsent)
+        return iter(list(self.unsent.values()))
 
     def sent(self, batch: Batch, now: float) -> None:
         """The batch left under some counter."""
-        self._unsent.pop(batch.number, None)
+        number = batch.number
+        self.unsent.pop(number, None)
         batch.sent_at = now
         batch.attempts += 1
-        self._last_sent = max(self._last_sent, batch.number)
+        if number > self._last_sent:
+            self._last_sent = number
 
     def send_again(self, first: int, last: int, *, now: float = inf, pause: float = 0.0) -> int:
         """Mark the unacknowledged batches `first` to `last` for sending. How many there are.
@@ -382,8 +384,8 @@ class Outgoing:
             and batch.sent_at + pause * 2 ** min(batch.attempts - 1, _DOUBLINGS) < now
         }
         if again:
-            merged = self._unsent | again
-            self._unsent = {number: merged[number] for number in sorted(merged)}
+            merged = self.unsent | again
+            self.unsent = {number: merged[number] for number in sorted(merged)}
         return len(again)
 
     def send_all_again(self) -> int:
@@ -391,6 +393,14 @@ class Outgoing:
         return self.send_again(1, self.next_number)
 
     # -- what the peer tells us
+
+    def is_news(self, acknowledged: int, handled: list[Any], credit: int) -> bool:
+        """Whether the numbers in the head of a frame are others than in the one before."""
+        head = acknowledged, handled, credit
+        if head == self._head:
+            return False
+        self._head = head
+        return True
 
     @property
     def acknowledged(self) -> int:
@@ -416,7 +426,7 @@ class Outgoing:
             else:
                 self._unacknowledged_bytes -= batch.size
             delivered.append(batch.receipt)
-            self._unsent.pop(oldest, None)
+            self.unsent.pop(oldest, None)
             self.starved = False
         return delivered
 
@@ -456,7 +466,7 @@ class Outgoing:
         self._ended = True
         self.unacknowledged.clear()
         self._unacknowledged_bytes = self._chunks_under_way = 0
-        self._unsent.clear()
+        self.unsent.clear()
         return failed
 
 

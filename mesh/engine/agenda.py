@@ -22,21 +22,25 @@ class Timed(Protocol):
 
 
 class Agenda:
-    """Who has to be asked when."""
+    """Who has to be asked when. `next_at`: when to call `advance` next; `inf` for never."""
 
     def __init__(self) -> None:
+        self.next_at = inf
         self._heap: list[tuple[float, int, Timed]] = []
         self._order = 0
         self._earliest = -inf
 
     def at(self, when: float, owner: Timed) -> None:
         """Ask `owner` at `when`, or earlier if it is to be asked earlier already."""
-        when = max(when, self._earliest)
+        if when < self._earliest:
+            when = self._earliest
         if when >= owner.scheduled:
             return
         owner.scheduled = when
         self._order += 1
         heappush(self._heap, (when, self._order, owner))
+        if when < self.next_at:
+            self.next_at = when
 
     def advance(self, now: float) -> None:
         """Ask everybody who is due, each once: afterwards the next deadline is after `now`."""
@@ -49,7 +53,4 @@ class Agenda:
             owner.scheduled = inf
             self.at(owner.advance(now), owner)
         self._earliest = -inf
-
-    def next_deadline(self) -> float:
-        """When `advance` has to be called next; `inf` for never."""
-        return self._heap[0][0] if self._heap else inf
+        self.next_at = heap[0][0] if heap else inf

@@ -138,13 +138,14 @@ class Association:
     def _on_head(self, delivery: Delivery, body: Body) -> None:
         """Acknowledgements and credit; cheap when nothing is new."""
         outgoing = delivery.outgoing
-        emit = self.context.events.append
+        if not outgoing.is_news(body.acknowledged, body.handled, body.credit):
+            return
         delivered = outgoing.acknowledge(body.acknowledged) if outgoing.unacknowledged else None
         if delivered:
             self._deliver(delivered)
-        handled = outgoing.on_handled(body.handled)
+        handled = outgoing.on_handled(body.handled) if outgoing.credit.unhandled else None
         if handled:
-            emit(events.Handled(handled))
+            self.context.events.append(events.Handled(handled))
         more_credit = outgoing.on_credit(body.credit)
         if more_credit or delivered or handled:
             self.sending.on_room(delivery)

@@ -15,6 +15,7 @@ Nothing here touches a socket, a clock or randomness of its own.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from handshake.constants import Reason
 from handshake.errors import DecryptionFailed
@@ -36,6 +37,13 @@ from mesh.trust.policy import Policy
 from mesh.wire import frames
 
 
+class Output(Protocol):
+    """What came of an input, for a look that costs no call; `Engine` has the methods to take it."""
+
+    transmits: list[Transmit]
+    events: list[Event]
+
+
 class Engine:
     """One node's protocol. `random_bytes`, `new_receipt` and `new_aead` as in `Context`."""
 
@@ -54,6 +62,7 @@ class Engine:
         self._context = Context(
             identity, settings, policy, self.counters, random_bytes, new_receipt, new_aead
         )
+        self.output: Output = self._context
         self._directory = Directory(self._context)
         self._handshaking = self._directory.handshaking
 
@@ -190,7 +199,7 @@ class Engine:
 
     def next_deadline(self) -> float:
         """Elapsed seconds at which `advance` is due; `inf` for never."""
-        return self._context.agenda.next_deadline()
+        return self._context.agenda.next_at
 
     # -- questions
 

@@ -59,38 +59,31 @@ class Sending:
         now = context.now.elapsed
         if delivery is None:
             return
-        if delivery.outgoing.put_chunks():
+        outgoing = delivery.outgoing
+        if outgoing.has_large and outgoing.put_chunks():
             # A large message may have left whole: whoever stands behind it goes on.
             context.events.append(RoomAvailable(delivery))
-        if not delivery.outgoing.has_unsent:
+        if not outgoing.unsent:
             return
         if session is None or route is None or not session.may_send(now):
             return
         try:
-            for batch in delivery.outgoing.take_unsent():
-                self._send_batch(delivery, session, route, batch, now)
+            for batch in outgoing.take_unsent():
+                self._send_batch(delivery, session, route, batch)
+                outgoing.sent(batch, now)
         except SessionEnded:
             context.counters["sessions.exhausted"] += 1
         association.liveness.on_asked(now)
         if self._resend is None:
             self._resend = association.liveness.resend_timer(now)
-        context.agenda.at(self._resend.at, association)
-        context.agenda.at(now + constants.ANSWER_TIMEOUT_SECONDS, association)
+        # What is due then says what else is: an answer that does not come, at the latest.
+        context.agenda.at(min(self._resend.at, now + constants.ANSWER_TIMEOUT_SECONDS), association)
 
-    def _send_batch(
-        self, delivery: Delivery, session: Session, route: Route, batch: Batch, now: float
-    ) -> None:
+    def _send_batch(self, delivery: Delivery, session: Session, route: Route, batch: Batch) -> None:
         incoming = delivery.incoming
-        head = encode_head(
-            batch.number,
-            incoming.acknowledged,
-            incoming.handled,
-            incoming.credit,
-            batch.run_count,
-        )
+        head = encode_head(batch.number, *incoming.numbers, batch.run_count)
         frame = session.seal(head + batch.runs, batch.bulk)
         self._association.context.transmits.append(Transmit(route, frame))
-        delivery.outgoing.sent(batch, now)
         incoming.told()
 
     def send_grants(self) -> None:
@@ -178,9 +171,7 @@ class Sending:
         """
         incoming = self._association.delivery_for(session).incoming
         runs = b"" if kind is None else encode_packed_run(kind, "", [dumps(item)])
-        head = encode_head(
-            0, incoming.acknowledged, incoming.handled, incoming.credit, 1 if runs else 0
-        )
+        head = encode_head(0, *incoming.numbers, 1 if runs else 0)
         frame = session.seal(head + runs)
         incoming.told()
         return frame

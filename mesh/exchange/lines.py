@@ -8,7 +8,7 @@ no place wait apart from small ones.
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from mesh import constants
 from mesh.delivery.lanes import class_of
@@ -23,20 +23,31 @@ _LARGE = 100
 _LARGE_REPLIES = _LARGE + class_of(messages.REPLY)
 
 
-class Message(NamedTuple):
-    """One message, encoded. `bulk`: a bytes body that travels apart. `call_id`: of a request."""
+class Message:
+    """One message, encoded. `bulk`: a bytes body that travels apart. `raw`: a direct message whose
+    `encoded` is a bytes body as the application gave it. `call_id`: of a request. `size`: bytes
+    of what may go in chunks, the body that travels apart or else all of it.
+    """
 
-    kind: int
-    subject: str
-    encoded: bytes
-    raw: bool = False
-    bulk: bytes | None = None
-    call_id: int | None = None
+    __slots__ = ("bulk", "call_id", "encoded", "kind", "raw", "size", "subject")
 
-    @property
-    def size(self) -> int:
-        """Bytes of what may go in chunks: the body that travels apart, or else all of it."""
-        return len(self.encoded if self.bulk is None else self.bulk)
+    def __init__(
+        self,
+        kind: int,
+        subject: str,
+        encoded: bytes,
+        bulk: bytes | None = None,
+        *,
+        raw: bool = False,
+        call_id: int | None = None,
+    ) -> None:
+        self.kind = kind
+        self.subject = subject
+        self.encoded = encoded
+        self.bulk = bulk
+        self.raw = raw
+        self.call_id = call_id
+        self.size = len(encoded if bulk is None else bulk)
 
 
 def offer(outgoing: Outgoing, message: Message) -> Any:
@@ -44,12 +55,12 @@ def offer(outgoing: Outgoing, message: Message) -> Any:
 
     Raises InvalidMessage as `Outgoing.offer` does.
     """
-    kind, subject, encoded, raw, bulk, call_id = message
+    kind, subject, encoded, bulk = message.kind, message.subject, message.encoded, message.bulk
     if message.size > outgoing.whole_bytes(kind):
         item, body = (b"", encoded) if bulk is None else (encoded, bulk)
-        return outgoing.offer_large(kind, subject, item, body, tag=call_id)
+        return outgoing.offer_large(kind, subject, item, body, tag=message.call_id)
     if bulk is None:
-        return outgoing.offer(kind, subject, encoded, raw=raw)
+        return outgoing.offer(kind, subject, encoded, raw=message.raw)
     return outgoing.offer_bulk(kind, subject, encoded, bulk)
 
 
@@ -85,9 +96,9 @@ class Lines(Generic[Who]):
         # Whoever stands there may be of its subject, and on the way to the line of that.
         return key if key in self._lines else self._apart(message, key)
 
-    def is_held_up(self, key: Key) -> bool:
-        """Whether somebody stands there already."""
-        return key in self._lines
+    def hold_up(self, message: Message) -> bool:
+        """Whether somebody stands in the line of this message already."""
+        return bool(self._lines) and self.key_of(message) in self._lines
 
     def enter(self, key: Key, who: Who, message: Message) -> bool:
         """Stand at the end of a line. Whether nobody stood there before."""

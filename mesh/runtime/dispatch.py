@@ -39,7 +39,7 @@ class Dispatch:
     """Mailboxes by peer, workers by handler and peer, requests by peer.
 
     `outgoing`: where the hot path of `Node.send` looks: every way a peer may be named. `named`:
-    the mailboxes, by the same names.
+    the mailboxes, by the same names. `reactions`: what to call for an event, by its type.
     `on_failure`: called for a failed receipt that nobody awaits.
     """
 
@@ -69,7 +69,7 @@ class Dispatch:
         self._at_rest: asyncio.Event | None = None
         self._told = Told()
         self._pump: Pump | None = None
-        self._reactions: dict[type, Callable[[Any], None]] = {
+        self.reactions: dict[type, Callable[[Any], None]] = {
             events.RunReceived: self._on_run,
             events.Delivered: self._on_delivered,
             events.Handled: self._on_handled,
@@ -81,12 +81,6 @@ class Dispatch:
     def attach(self, pump: Pump) -> None:
         """The pump that carries answers away."""
         self._pump = pump
-
-    def on_event(self, event: events.Event) -> None:
-        """React to one event; those of other rooms are not ours."""
-        reaction = self._reactions.get(type(event))
-        if reaction is not None:
-            reaction(event)
 
     # -- messages
 

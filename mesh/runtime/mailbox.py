@@ -10,7 +10,7 @@ from mesh.exchange.lines import Message
 from mesh.limits import BULK_BYTES
 from mesh.model import Peer
 from mesh.runtime.nesting import depth_of_call
-from mesh.runtime.postbox import BYTES_LIKE, Postbox, copied
+from mesh.runtime.postbox import BYTES_LIKE, NULL, Postbox, copied
 from mesh.runtime.timeouts import Timeouts
 from mesh.wire import messages
 from mesh.wire.cbor import dumps_unchecked
@@ -47,9 +47,8 @@ class Mailbox(Postbox):
         try:
             patience_ms = int(timeout * 1000) + 1
             message = self._item(kind, subject, call_id, patience_ms, body)
-            key = self._lines.key_of(message)
-            if self._lines.is_held_up(key) or self._queue(message) is None:
-                self._enter(key, future, message)
+            if self._lines.hold_up(message) or self._queue(message) is None:
+                self._enter(future, message)
             else:
                 self._flush_soon()
             self._timeouts.add(call_id, timeout)
@@ -104,9 +103,15 @@ class Mailbox(Postbox):
                 waiting[2].set_exception(error_of(reply, waiting[0], self.peer))
         return malformed
 
+    @property
+    def replies_wait(self) -> bool:
+        """Whether replies that find no room hold as much memory as may be kept for the peer."""
+        waiting = self._lines and self._lines.reply_bytes > self.outgoing.kept_bytes
+        return bool(waiting) and self._ended is None
+
     async def few_replies_wait(self) -> None:
-        """Wait while replies that find no room hold as much memory as may be kept for the peer."""
-        while self._lines.reply_bytes > self.outgoing.kept_bytes and self._ended is None:
+        """Wait while they do."""
+        while self.replies_wait:
             moved = self._loop.create_future()
             self._watchers.append(moved)
             await moved
@@ -120,9 +125,8 @@ class Mailbox(Postbox):
             message = self._item(messages.REPLY, "", call_id, messages.REPLY_NOT_CARRIED, why)
         if self._ended is not None:
             raise self._ended.with_traceback(None)
-        key = self._lines.key_of(message)
-        if self._lines.is_held_up(key) or self._queue(message) is None:
-            await self._stand_in(key, message)
+        if self._lines.hold_up(message) or self._queue(message) is None:
+            await self._stand_in_line(message)
         else:
             self._flush_soon()
 
@@ -132,10 +136,10 @@ class Mailbox(Postbox):
             octets = body if type(body) is bytes else copied(body)
             if len(octets) >= BULK_BYTES:
                 self._check_size(len(octets))
-                placeholder = dumps_unchecked([call_id, number, None])
-                return Message(kind, subject, placeholder, bulk=octets, call_id=asked)
-            encoded = dumps_unchecked([call_id, number, octets])
-        elif kind == messages.REPLY:
+                placeholder = messages.item_head(call_id, number) + NULL
+                return Message(kind, subject, placeholder, octets, call_id=asked)
+            body = octets
+        if kind == messages.REPLY:
             encoded = messages.encode_reply(call_id, number, body)
         else:
             encoded = messages.encode_request(call_id, number, body)

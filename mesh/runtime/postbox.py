@@ -27,7 +27,7 @@ from mesh.wire.cbor import dumps
 if TYPE_CHECKING:
     from mesh.runtime.pump import Pump
 
-_NULL = b"\xf6"
+NULL = b"\xf6"
 BYTES_LIKE = (bytes, bytearray, memoryview)
 
 
@@ -46,6 +46,7 @@ class Postbox:
         self._watchers: list[asyncio.Future[None]] = []
         self._ended: MeshError | None = None
         self._flush_number = 0
+        self._draining = False
         self._drained = asyncio.Event()
 
     # -- direct messages
@@ -59,10 +60,9 @@ class Postbox:
         self._check_open()
         outgoing = self.outgoing
         idle, number = outgoing.idle, outgoing.next_number
-        key = self._lines.key_of(message)
-        receipt = None if self._lines.is_held_up(key) else self._queue(message)
+        receipt = None if self._lines.hold_up(message) else self._queue(message)
         if receipt is None:
-            return await self._stand_in(key, message)
+            return await self._stand_in_line(message)
         if idle or outgoing.next_number == number:
             self._flush_soon()
             return receipt
@@ -77,8 +77,7 @@ class Postbox:
         """Queue a direct message at once. Raises BufferFull when it would have to wait."""
         message = self._tell(subject, body)
         self._check_open()
-        held_up = self._lines.is_held_up(self._lines.key_of(message))
-        receipt = None if held_up else self._queue(message)
+        receipt = None if self._lines.hold_up(message) else self._queue(message)
         if receipt is None:
             raise BufferFull(f"no room for {subject!r} to {self.peer}: it has to catch up first")
         self._flush_soon()
@@ -89,7 +88,7 @@ class Postbox:
             octets = body if type(body) is bytes else copied(body)
             self._check_size(len(octets))
             if len(octets) >= BULK_BYTES:
-                return Message(messages.TELL, subject, _NULL, bulk=octets)
+                return Message(messages.TELL, subject, NULL, octets)
             return Message(messages.TELL, subject, octets, raw=True)
         encoded = dumps(body)
         self._check_size(len(encoded))
@@ -116,16 +115,16 @@ class Postbox:
             self._pump.send_closed(self.delivery)
         return receipt
 
-    async def _stand_in(self, key: Key, message: Message) -> Receipt:
+    async def _stand_in_line(self, message: Message) -> Receipt:
         future: asyncio.Future[Receipt] = self._loop.create_future()
-        self._enter(key, future, message)
+        self._enter(future, message)
         try:
             return await future
         finally:
             self._leave(future)
 
-    def _enter(self, key: Key, future: asyncio.Future[Any], message: Message) -> None:
-        if self._lines.enter(key, future, message):
+    def _enter(self, future: asyncio.Future[Any], message: Message) -> None:
+        if self._lines.enter(self._lines.key_of(message), future, message):
             # Sending the open batch may make room; the peer is asked for some if it does not.
             self._loop.call_soon(self._ask_for_room)
 
@@ -157,8 +156,10 @@ class Postbox:
         if self._lines:
             for key in self._lines.in_order():
                 self._move_up(key)
-        self._wake_watchers()
-        if self.outgoing.idle and not self._lines:
+        if self._watchers:
+            self._wake_watchers()
+        if self._draining and self.outgoing.idle and not self._lines:
+            self._draining = False
             self._drained.set()
 
     def _move_up(self, key: Key) -> None:
@@ -182,6 +183,7 @@ class Postbox:
         """Wait until everything queued so far and since is acknowledged."""
         self._drained.clear()
         if self._ended is None and (not self.outgoing.idle or self._lines):
+            self._draining = True
             await self._drained.wait()
 
     def end(self, error: MeshError) -> None:

@@ -15,7 +15,7 @@ from mesh.engine.engine import Engine
 from mesh.engine.events import Event
 from mesh.io.notices import Notice
 from mesh.io.zmq_transport import Port, Transport
-from mesh.model import Now
+from mesh.model import Now, Transmit
 
 # Frames taken before others have their turn: the smallest may each be a thousand runs.
 _DRAIN_BUDGET_FRAMES = 16
@@ -113,35 +113,40 @@ class Pump:
         self.engine.finished(delivery, batch, now)
         if self._is_held_up(now):
             return
-        if self.engine.next_deadline() <= now.elapsed:
+        deadline = self.engine.next_deadline()
+        if deadline <= now.elapsed:
             self.engine.advance(now)
             self.run()
-        else:
+        elif deadline < self._timer_at:
             self._set_timer()
 
     def run(self) -> None:
         """Take everything out of the engine: frames first, then events, then the deadline."""
-        if self._pumping:
+        output = self.engine.output
+        if output.transmits:
             self._transmit()
+        if self._pumping:
             return
         self._pumping = True
         try:
-            self._transmit()
-            while events := self.engine.events():
-                for event in events:
-                    self._dispatch(event)
-                self._transmit()
+            while output.events:
+                self._dispatch(self.engine.events())
+                if output.transmits:
+                    self._transmit()
         finally:
             self._pumping = False
-        self._set_timer()
+        if self.engine.next_deadline() < self._timer_at:
+            self._set_timer()
 
     # -- parts of it
 
-    def _dispatch(self, event: Event) -> None:
-        try:
-            self._on_event(event)
-        except Exception:
-            logger.exception("an event could not be dispatched: %s", type(event).__name__)
+    def _dispatch(self, events: list[Event]) -> None:
+        on_event = self._on_event
+        for event in events:
+            try:
+                on_event(event)
+            except Exception:
+                logger.exception("an event could not be dispatched: %s", type(event).__name__)
 
     def _transmit(self) -> None:
         transport = self._transport
@@ -149,14 +154,14 @@ class Pump:
             return
         engine = self.engine
         while transmits := engine.transmits():
-            for transmit in transmits:
+            for route, frame in transmits:
                 try:
-                    taken = transport.send(transmit.route, transmit.frame)
+                    taken = transport.send(route, frame)
                 except Exception:
-                    logger.exception("a frame could not be sent by %s", transmit.route)
+                    logger.exception("a frame could not be sent by %s", route)
                     continue
                 if not taken:
-                    engine.refused(transmit, self.clock())
+                    engine.refused(Transmit(route, frame), self.clock())
         for port in transport.overlooked():
             self._look_again(port)
 
@@ -179,12 +184,9 @@ class Pump:
         return self._reads_first
 
     def _set_timer(self) -> None:
-        deadline = self.engine.next_deadline()
-        if deadline >= self._timer_at:
-            return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = deadline
+        self._timer_at = deadline = self.engine.next_deadline()
         pause = max(0.0, deadline - self.clock().elapsed)
         self._timer = self._loop.call_later(pause, self._on_timer)
 

@@ -191,7 +191,8 @@ class Requests:
         """Handle one request to its end, whatever its handler does."""
         # However long its reply takes, only a caller that still waits is worked for; and what it
         # does not take of the replies that are there is not made more.
-        await self._mailbox.few_replies_wait()
+        if self._mailbox.replies_wait:
+            await self._mailbox.few_replies_wait()
         if work.until < self._loop.time():
             self._cancel(work)
         if not work.cancelled:

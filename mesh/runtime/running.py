@@ -92,7 +92,7 @@ class Running:
         )
         self.dialer = Dialer(self.transport, self.pump, self.explain, Random(os.urandom(8)))
         self.pump.attach(self.transport, self.dialer.on_notice)
-        self._reactions: dict[type, Callable[[Any], None]] = {
+        reactions: dict[type, Callable[[Any], None]] = {
             events.PeerConnected: self._on_connected,
             events.RouteAuthenticated: self.dialer.on_authenticated,
             events.ConnectFailed: self._on_connect_failed,
@@ -102,6 +102,11 @@ class Running:
             events.PongReceived: self._on_pong,
             events.PeerClosed: self._on_closed,
             events.Superseded: self._on_superseded,
+        }
+        tables = (self.dispatch.reactions, self.presence.reactions, reactions)
+        self._reactions = {
+            kind: [table[kind] for table in tables if kind in table]
+            for kind in {kind for table in tables for kind in table}
         }
         self.control = Control(self, policy, trust)
         trust.watch(self._on_trust_edited)
@@ -117,11 +122,8 @@ class Running:
     # -- events
 
     def _on_event(self, event: events.Event) -> None:
-        self.dispatch.on_event(event)
-        self.presence.on_event(event)
-        reaction = self._reactions.get(type(event))
-        if reaction is not None:
-            reaction(event)
+        for react in self._reactions.get(type(event), ()):
+            react(event)
 
     def _on_dropped(self) -> None:
         self.counters["dropped.parts"] += 1

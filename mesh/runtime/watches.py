@@ -90,7 +90,8 @@ class Presences:
     """What this node knows of its peers, and who waits to hear of it.
 
     `is_allowed`: whether a peer is trusted: of others nothing is kept. `has_way`: whether there is
-    a way to it. `peer_of`: the peer as the trust list names it.
+    a way to it. `peer_of`: the peer as the trust list names it. `reactions`: what to call for an
+    event, by its type.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class Presences:
         self._watches: set[Changes] = set()
         self._restarted: set[NodeId] = set()
         self._ended = False
-        self._reactions: dict[type, Callable[[Any], None]] = {
+        self.reactions: dict[type, Callable[[Any], None]] = {
             events.PeerConnected: self._on_connected,
             events.DeliveryEnded: self._on_delivery_ended,
             events.PresenceChanged: self._on_presence,
@@ -119,12 +120,6 @@ class Presences:
         }
 
     # -- what moves them
-
-    def on_event(self, event: events.Event) -> None:
-        """React to one event; those of other rooms are not ours."""
-        reaction = self._reactions.get(type(event))
-        if reaction is not None:
-            reaction(event)
 
     def _on_connected(self, event: events.PeerConnected) -> None:
         peer_id = event.peer_id

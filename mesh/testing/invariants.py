@@ -102,8 +102,8 @@ class Limits:
         room = process.settings.window_bytes + FRAME_BUDGET_BYTES + constants.WHOLE_MAX_BYTES
         if outgoing._unacknowledged_bytes > room:
             _too_many(process, "bytes kept", outgoing._unacknowledged_bytes)
-        if len(outgoing.credit._unhandled) > constants.UNFINISHED_BATCHES:
-            _too_many(process, "unhandled", len(outgoing.credit._unhandled))
+        if len(outgoing.credit.unhandled) > constants.UNFINISHED_BATCHES:
+            _too_many(process, "unhandled", len(outgoing.credit.unhandled))
         if len(outgoing.lanes) > constants.LARGE_CLASSES * constants.LARGE_PER_CLASS:
             _too_many(process, "large messages on their way out", len(outgoing.lanes))
         # One of each class is granted room in any case.

@@ -57,7 +57,9 @@ class Parcel:
         call_id: int | None = None,
     ) -> None:
         self.message = message
-        self.encoded = lines.Message(message.kind, message.subject, encoded, raw, bulk, call_id)
+        self.encoded = lines.Message(
+            message.kind, message.subject, encoded, bulk, raw=raw, call_id=call_id
+        )
         self.given_up = False
 
     def done(self) -> bool:
@@ -164,11 +166,10 @@ class Office:
     def _put(self, parcel: Parcel, *, wait: bool) -> bool:
         if not self.open:
             return False
-        key = self.lines.key_of(parcel.encoded)
-        if not self.lines.is_held_up(key) and self._queue(parcel):
+        if not self.lines.hold_up(parcel.encoded) and self._queue(parcel):
             return True
         if wait:
-            self.lines.enter(key, parcel, parcel.encoded)
+            self.lines.enter(self.lines.key_of(parcel.encoded), parcel, parcel.encoded)
             self._restless = True
         return wait
 

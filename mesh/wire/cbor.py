@@ -8,6 +8,7 @@ was said.
 
 import marshal
 from collections.abc import Iterable
+from functools import lru_cache
 from io import BytesIO
 from math import isnan
 from struct import Struct
@@ -67,11 +68,13 @@ def dumps_unchecked(value: object) -> bytes:
         raise InvalidMessage(_HALF_A_PAIR) from None
 
 
+@lru_cache(maxsize=4096)
 def array_head(length: int) -> bytes:
     """The head of an array of so many items, to join encoded ones behind."""
     return _head(_ARRAY, length)
 
 
+@lru_cache(maxsize=4096)
 def bytes_head(length: int) -> bytes:
     """The head of a byte string of this length."""
     return _head(_BYTES, length)

@@ -83,6 +83,7 @@ _BARE_HEAD: Final = struct.Struct(">BHBQBQBHBQBQ")
 _HEAD_WITHOUT_CREDIT: Final = struct.Struct(">BHBQBQBHBQ")
 _RANGE: Final = struct.Struct(">BBQBQ")
 _CREDIT: Final = struct.Struct(">BQ")
+_ITEM_HEAD: Final = struct.Struct(">BBQBQ")
 
 
 class Packed:
@@ -139,6 +140,7 @@ class Body(NamedTuple):
     credit: how many bytes of credited runs its sender will take in all, an absolute offset.
     runs: `[kind, subject, bodies]` each.
     cost: bytes of the encoded runs, a body that travelled beside them included.
+    message_count: messages in all runs.
     """
 
     batch: int
@@ -147,6 +149,7 @@ class Body(NamedTuple):
     credit: int
     runs: list[Any]
     cost: int
+    message_count: int
 
 
 def encode_head(
@@ -181,8 +184,10 @@ def encode_run(kind: int, subject: str, bodies: list[bytes]) -> bytes:
 
 def encode_packed_run(kind: int, subject: str, encoded_bodies: list[bytes]) -> bytes:
     """A run of bodies that are CBOR already: each from `cbor.dumps`, or an item from here."""
-    packed = b"".join((cbor.array_head(len(encoded_bodies)), *encoded_bodies))
-    return _run_head(kind, subject) + cbor.bytes_head(len(packed)) + packed
+    array_head = cbor.array_head(len(encoded_bodies))
+    packed_bytes = len(array_head) + sum(map(len, encoded_bodies))
+    head = _run_head(kind, subject)
+    return b"".join((head, cbor.bytes_head(packed_bytes), array_head, *encoded_bodies))
 
 
 @lru_cache(maxsize=1024)
@@ -206,9 +211,16 @@ def encode_reply(call_id: int, status: int, body: object) -> bytes:
 
 
 def _item(call_id: int, number: int, body: object) -> bytes:
-    """Encoded apart, so that an error names a place in the body and not in what is around it."""
-    encoded = cbor.dumps(body)
-    return b"".join((_TRIPLE, cbor.dumps_unchecked(call_id), cbor.dumps_unchecked(number), encoded))
+    """The body is encoded apart, so that an error names a place in it and not around it."""
+    return item_head(call_id, number) + cbor.dumps(body)
+
+
+def item_head(call_id: int, number: int) -> bytes:
+    """What stands before the body in the item of a request or reply, in full width.
+
+    Raises `struct.error` for numbers outside 64 bits.
+    """
+    return _ITEM_HEAD.pack(*_TRIPLE, _LONG_INTEGER, call_id, _LONG_INTEGER, number)
 
 
 def decode_body(
@@ -245,15 +257,14 @@ def decode_body(
         raise MalformedFrame("more runs than one frame may hold")
     count = 0
     for run in runs:
-        _check_run(run, batch)
-        count += len(run[2])
+        count += _check_run(run, batch)
     if count > MESSAGES_MAX:
         raise MalformedFrame("more messages than one frame may hold")
     cost = len(plaintext) - len(head)
     if bulk is not None:
         _set_beside(bulk, runs)
         cost += len(bulk)
-    return Body(batch, acknowledged, handled, credit, runs, cost)
+    return Body(batch, acknowledged, handled, credit, runs, cost, count)
 
 
 def _check_ranges(handled: list[Any]) -> None:
@@ -264,7 +275,8 @@ def _check_ranges(handled: list[Any]) -> None:
         previous = last
 
 
-def _check_run(run: object, batch: int) -> None:
+def _check_run(run: object, batch: int) -> int:
+    """How many messages the run holds."""
     if type(run) is not list or len(run) != 3:
         raise MalformedFrame("a run is a kind, a subject and bodies")
     kind, subject, bodies = run
@@ -278,12 +290,14 @@ def _check_run(run: object, batch: int) -> None:
         bodies = run[2] = Packed(bodies)
     elif type(bodies) is not list or not _are_bytes(bodies):
         raise MalformedFrame("a run's bodies are packed, or an array of byte strings")
-    if not bodies:
+    count = len(bodies)
+    if not count:
         raise MalformedFrame("a run without bodies")
     if batch == 0:
-        if len(bodies) > 1:
+        if count > 1:
             raise MalformedFrame("batch 0 holds one item of control at most")
         run[2] = unpacked(bodies)
+    return count
 
 
 def _are_bytes(bodies: list[Any]) -> bool:

@@ -217,7 +217,7 @@ class Direction:
         """Nothing is lost, repeated or under way, and all credit has returned to the byte."""
         assert by_subject(self.got) == by_subject(self.sent)
         assert self.outgoing.idle
-        assert not self.outgoing.has_unsent
+        assert not self.outgoing.unsent
         assert not self.unfinished
         assert self.incoming.handled == [self.incoming.acknowledged]
         assert self.outgoing.credit.left(0) == self.window

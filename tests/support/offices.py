@@ -48,7 +48,8 @@ class Office:
     def see(self, *seen):
         """Events, in order."""
         for event in seen:
-            self.dispatch.on_event(event)
+            if type(event) in self.dispatch.reactions:
+                self.dispatch.reactions[type(event)](event)
 
     def connect(self, delivery=None):
         """A peer has connected; how it is reached."""

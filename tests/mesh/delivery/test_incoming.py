@@ -53,7 +53,7 @@ def make(counters=None, kept=1 << 30):
 
 def batch(number, *, kind=TELL, messages=1, size=10, runs=1):
     """A batch as decoded: `size` is that of its encoded runs."""
-    return Body(number, 0, [0], 0, [[kind, "log", [b""] * messages]] * runs, size)
+    return Body(number, 0, [0], 0, [[kind, "log", [b""] * messages]] * runs, size, messages * runs)
 
 
 def numbers(bodies):
@@ -168,11 +168,11 @@ def test_a_batch_of_two_depths_is_refused(incoming, counters):
     """No honest peer makes one, and whose room it should take nobody could say."""
     for pair in ((TELL, request_kind(1)), (request_kind(3), request_kind(4))):
         runs = [[kind, "log", [b""]] for kind in pair]
-        assert incoming.accept(Body(1, 0, [0], 0, runs, 10), 0.0) == []
+        assert incoming.accept(Body(1, 0, [0], 0, runs, 10, len(runs)), 0.0) == []
     assert counters["dropped.over_credit"] == 2
     assert incoming.acknowledged == 0
     runs = [[kind, "log", [b""]] for kind in (TELL, REPLY, REQUEST)]
-    assert incoming.accept(Body(1, 0, [0], 0, runs, 10), 0.0)
+    assert incoming.accept(Body(1, 0, [0], 0, runs, 10, len(runs)), 0.0)
 
 
 def test_a_grant_is_told_at_once(incoming):
@@ -194,7 +194,7 @@ def test_only_credited_kinds_cost_credit(incoming):
         incoming.finished_run(number, 0.0)
     assert incoming.credit == WINDOW
     runs = [[REPLY, "", [1, 2]], [REQUEST, "log", [3]]]
-    assert incoming.accept(Body(4, 0, [0], 0, runs, 100), 0.0)
+    assert incoming.accept(Body(4, 0, [0], 0, runs, 100, 3), 0.0)
     incoming.finished_run(4, 0.0)
     assert incoming.credit == WINDOW
     incoming.finished_run(4, 0.0)
@@ -213,7 +213,7 @@ def test_unfinished_batches_are_bounded(incoming, counters):
 
 def test_a_batch_without_runs_is_finished_at_once(incoming):
     """There is nobody who could finish it later."""
-    assert numbers(incoming.accept(Body(1, 0, [0], 0, [], 0), 0.0)) == [1]
+    assert numbers(incoming.accept(Body(1, 0, [0], 0, [], 0, 0), 0.0)) == [1]
     assert incoming.handled == [1]
     with pytest.raises(KeyError):
         incoming.finished_run(1, 0.0)

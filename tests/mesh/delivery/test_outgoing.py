@@ -90,7 +90,7 @@ def test_a_batch_takes_its_budget_to_the_byte(direction, by_offer):
             outgoing.offer(TELL, "log", last, raw=True)
         else:
             assert direction.tell("log", last)
-        assert outgoing.has_unsent == bool(surplus)
+        assert bool(outgoing.unsent) == bool(surplus)
         assert outgoing.budget == (
             0 if not surplus else FRAME_BUDGET_BYTES - RUN_HEAD_BYTES - 3 - len(last) - 64
         )
@@ -458,7 +458,7 @@ def test_after_the_end_nothing_finds_room(direction):
     assert outgoing.offer(TELL, "log", b"x", raw=True) is None
     assert outgoing.offer(REPLY, "", b"\xf6") is None
     assert outgoing.offer_bulk(TELL, "log", NULL, b"x") is None
-    assert not outgoing.has_unsent
+    assert not outgoing.unsent
     assert outgoing.idle
 
 

@@ -23,15 +23,15 @@ class Owner:
 def test_an_owner_is_asked_when_it_is_due():
     """Not before its deadline, and again at the one it gives."""
     agenda, owner = Agenda(), Owner(9.0)
-    assert agenda.next_deadline() == inf
+    assert agenda.next_at == inf
     agenda.at(5.0, owner)
-    assert agenda.next_deadline() == 5.0
+    assert agenda.next_at == 5.0
     agenda.advance(4.9)
     assert owner.asked == []
     agenda.advance(5.0)
-    assert (owner.asked, agenda.next_deadline()) == ([5.0], 9.0)
+    assert (owner.asked, agenda.next_at) == ([5.0], 9.0)
     agenda.advance(10.0)
-    assert (owner.asked, agenda.next_deadline()) == ([5.0, 10.0], inf)
+    assert (owner.asked, agenda.next_at) == ([5.0, 10.0], inf)
 
 
 def test_a_later_wish_changes_nothing_and_an_earlier_one_counts():
@@ -40,7 +40,7 @@ def test_a_later_wish_changes_nothing_and_an_earlier_one_counts():
     agenda.at(5.0, owner)
     agenda.at(7.0, owner)
     agenda.at(3.0, owner)
-    assert agenda.next_deadline() == 3.0
+    assert agenda.next_at == 3.0
     agenda.advance(20.0)
     assert owner.asked == [20.0]
 
@@ -64,6 +64,6 @@ def test_an_owner_that_stays_due_is_asked_once_at_one_moment():
     agenda.at(5.0, other)
     agenda.advance(5.0)
     assert owner.asked == [5.0]
-    assert 5.0 < agenda.next_deadline() <= 5.01
+    assert 5.0 < agenda.next_at <= 5.01
     agenda.at(1.0, other)
-    assert agenda.next_deadline() == 1.0, "outside of `advance` now is now"
+    assert agenda.next_at == 1.0, "outside of `advance` now is now"

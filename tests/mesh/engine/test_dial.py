@@ -58,7 +58,7 @@ def test_failures_are_followed_by_longer_and_longer_pauses(owner):
     now, pauses = 0.0, []
     for _ in range(6):
         dial.on_failed(now)
-        following = owner.context.agenda.next_deadline()
+        following = owner.context.agenda.next_at
         pauses.append(following - now)
         owner.context.agenda.advance(following)
         now = following + 5.0

@@ -110,8 +110,8 @@ def test_our_message_is_repeated_until_we_give_up(initiating, owner):
     """After 250 ms, doubling; five seconds in all, and the owner is told."""
     agenda, times = owner.context.agenda, []
     agenda.at(initiating.advance(0.0), initiating)
-    while agenda.next_deadline() < inf:
-        now = agenda.next_deadline()
+    while agenda.next_at < inf:
+        now = agenda.next_at
         sent = len(owner.context.transmits)
         agenda.advance(now)
         if len(owner.context.transmits) > sent:

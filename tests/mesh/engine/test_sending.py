@@ -207,7 +207,7 @@ def test_a_session_without_counters_stops_in_the_middle(met, monkeypatch):
         outgoing.close_batch()
     met.alice.engine.flush(met.to_bob.delivery, met.world.now)
     assert len(met.alice.engine.transmits()) == 2
-    assert outgoing.has_unsent
+    assert outgoing.unsent
     assert met.alice.engine.counters["sessions.exhausted"] == 1
 
 
@@ -267,7 +267,7 @@ def test_a_large_message_goes_in_chunks_once_it_is_granted_room(pair):
     outgoing, granting = both.to_bob.delivery.outgoing, both.to_alice.delivery
     body = bytes(300_000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(granting.outgoing, "_has_number", lambda: False)
+        patch.setattr(granting.outgoing, "_has_room", lambda *_: False)
         outgoing.offer_large(messages.TELL, "s", b"\xf6", body)
         both.alice.engine.flush(both.to_bob.delivery, both.world.now)
         both.world.collect(both.alice)

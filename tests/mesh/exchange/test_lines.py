@@ -43,7 +43,7 @@ class Queue:
         """Queue a message, or stand in a line with it."""
         who = Who(message)
         key = self.lines.key_of(message)
-        if self.lines.is_held_up(key) or not self.queue(who):
+        if self.lines.hold_up(message) or not self.queue(who):
             self.lines.enter(key, who, message)
         return who
 
@@ -145,7 +145,7 @@ def test_those_without_room_stand_in_one_line(queue):
     assert queue.lines.key_of(asked(REQUEST, 1)) == queue.lines.key_of(told("b", b"")) == 0
     for depth, kind in enumerate(NESTED_REQUESTS, 1):
         assert queue.lines.key_of(asked(kind, 1)) == depth
-        assert not queue.lines.is_held_up(depth)
+        assert not queue.lines.hold_up(asked(kind, 1))
         assert queue.send(asked(kind, 1)).receipt
     assert queue.lines.key_of(asked(REPLY, 1)) == REPLIES
     assert queue.send(asked(REPLY, 1)).receipt
@@ -304,7 +304,7 @@ def test_who_leaves_a_line_is_not_there(queue):
         assert who not in queue.lines
         assert not queue.lines.leave(who)
     assert not queue.lines
-    assert not queue.lines.is_held_up("log")
+    assert not queue.lines.hold_up(told("log", b"x"))
 
 
 def test_who_is_done_is_passed_over(queue):
@@ -361,7 +361,7 @@ def test_a_line_is_there_until_its_last_was_dealt_with(queue):
     queue.tell("log", 1)
     for who, message in queue.lines.take("log"):
         assert queue.lines.key_of(told("log", b"late")) == "log"
-        assert queue.lines.is_held_up("log")
+        assert queue.lines.hold_up(told("log", b"late"))
         late = queue.tell("log", 2)
         queue.lines.put_back("log", who, message)
         break

@@ -46,7 +46,8 @@ class Meeting:
         self.world.run(seconds)
         told, self.read = self.alice.happened[self.read :], len(self.alice.happened)
         for event in told:
-            self.presences.on_event(event)
+            if type(event) in self.presences.reactions:
+                self.presences.reactions[type(event)](event)
 
     def something_happens(self):
         world, random = self.world, self.random

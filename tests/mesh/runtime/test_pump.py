@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections import deque
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,15 +29,14 @@ class Engine:
     def __init__(self, log):
         self.log = log
         self.deadline = inf
-        self.to_send = []
-        self.news = []
+        self.output = SimpleNamespace(transmits=[], events=[])
         self.broken = False
 
     def receive(self, frame, origin, now):
         self.log.append(("receive", frame))
         if frame == b"broken":
             raise KeyError(frame)
-        self.news.append(frame)
+        self.output.events.append(frame)
 
     def advance(self, now):
         self.log.append(("advance", now.elapsed))
@@ -45,10 +45,10 @@ class Engine:
             raise KeyError("advance")
 
     def flush(self, delivery, now):
-        self.to_send.append(Transmit(ROUTE, b"flushed"))
+        self.output.transmits.append(Transmit(ROUTE, b"flushed"))
 
     def send_closed(self, delivery, now):
-        self.to_send.append(Transmit(ROUTE, b"closed"))
+        self.output.transmits.append(Transmit(ROUTE, b"closed"))
 
     def finished(self, delivery, batch, now):
         self.log.append(("finished", batch))
@@ -57,11 +57,11 @@ class Engine:
         self.log.append(("refused", transmit.frame))
 
     def transmits(self):
-        taken, self.to_send = self.to_send, []
+        taken, self.output.transmits = self.output.transmits, []
         return taken
 
     def events(self):
-        taken, self.news = self.news, []
+        taken, self.output.events = self.output.events, []
         return taken
 
     def next_deadline(self):
@@ -137,8 +137,8 @@ class House:
 async def test_frames_leave_before_events_are_told():
     """A slow reaction never delays a handshake's answer."""
     house = House()
-    house.engine.to_send.append(Transmit(ROUTE, b"answer"))
-    house.engine.news += ["one", "two"]
+    house.engine.output.transmits.append(Transmit(ROUTE, b"answer"))
+    house.engine.output.events += ["one", "two"]
     house.pump.run()
     assert house.log == [("send", b"answer"), ("event", "one"), ("event", "two")]
 
@@ -149,11 +149,11 @@ async def test_what_an_event_causes_leaves_too():
 
     def react(event):
         if event < 3:
-            house.engine.news.append(event + 1)
-            house.engine.to_send.append(Transmit(ROUTE, b"%d" % event))
+            house.engine.output.events.append(event + 1)
+            house.engine.output.transmits.append(Transmit(ROUTE, b"%d" % event))
 
     house.react = react
-    house.engine.news.append(0)
+    house.engine.output.events.append(0)
     house.pump.run()
     assert house.of("event") == [0, 1, 2, 3]
     assert house.of("send") == [b"0", b"1", b"2"]
@@ -165,13 +165,13 @@ async def test_an_event_whose_reaction_sends_does_not_begin_anew():
 
     def react(event):
         if event == "one":
-            house.engine.news.append("three")
+            house.engine.output.events.append("three")
             house.pump.flush(DELIVERY)
             house.pump.send_closed(DELIVERY)
             house.log.append(("event", "end of one"))
 
     house.react = react
-    house.engine.news += ["one", "two"]
+    house.engine.output.events += ["one", "two"]
     house.pump.run()
     assert house.log == [
         ("event", "one"),
@@ -192,7 +192,7 @@ async def test_an_event_that_cannot_be_dealt_with_costs_no_other(caplog):
             raise ValueError(event)
 
     house.react = react
-    house.engine.news += ["bad", "good"]
+    house.engine.output.events += ["bad", "good"]
     house.pump.run()
     assert house.of("event") == ["bad", "good"]
     assert "an event could not be dispatched: str" in caplog.text
@@ -208,10 +208,10 @@ async def test_an_event_that_ends_the_program_leaves_the_pump_usable():
         raise SystemExit
 
     house.react = react
-    house.engine.news.append("bad")
+    house.engine.output.events.append("bad")
     with pytest.raises(SystemExit):
         house.pump.run()
-    house.engine.news.append("next")
+    house.engine.output.events.append("next")
     house.react = lambda event: None
     house.pump.run()
     assert house.of("event") == ["bad", "next"]
@@ -221,8 +221,8 @@ async def test_an_event_that_ends_the_program_leaves_the_pump_usable():
 async def test_a_frame_that_cannot_be_sent_costs_no_other(caplog, frame):
     """Whatever the transport raises is logged; it is the engine's to try again."""
     house = House()
-    house.engine.to_send += [Transmit(ROUTE, frame), Transmit(ROUTE, b"good")]
-    house.engine.news.append("event")
+    house.engine.output.transmits += [Transmit(ROUTE, frame), Transmit(ROUTE, b"good")]
+    house.engine.output.events.append("event")
     house.pump.run()
     assert house.of("send") == [frame, b"good"]
     assert house.of("event") == ["event"]
@@ -233,7 +233,7 @@ async def test_a_refused_frame_is_given_back():
     """The engine seals its batch again; what that causes leaves in the same round."""
     house = House()
     house.transport.refuse.add(b"full")
-    house.engine.to_send += [Transmit(ROUTE, b"full"), Transmit(ROUTE, b"good")]
+    house.engine.output.transmits += [Transmit(ROUTE, b"full"), Transmit(ROUTE, b"good")]
     house.pump.run()
     assert house.log == [("send", b"full"), ("refused", b"full"), ("send", b"good")]
 
@@ -375,7 +375,7 @@ async def test_a_finished_run_is_told_soon_or_at_once():
     await pass_time(0.03)
     assert len(house.of("advance")) == 1
     house.engine.deadline = now
-    house.engine.to_send.append(Transmit(ROUTE, b"numbers"))
+    house.engine.output.transmits.append(Transmit(ROUTE, b"numbers"))
     house.pump.finished(DELIVERY, 2)
     assert len(house.of("advance")) == 2
     assert house.of("send") == [b"numbers"]
@@ -430,12 +430,12 @@ async def test_the_end_may_come_while_it_runs():
     house = House()
 
     def react(event):
-        house.engine.to_send.append(Transmit(ROUTE, b"too late"))
+        house.engine.output.transmits.append(Transmit(ROUTE, b"too late"))
         house.pump.stop()
 
     house.react = react
-    house.engine.news += ["one", "two"]
-    house.engine.to_send.append(Transmit(ROUTE, b"in time"))
+    house.engine.output.events += ["one", "two"]
+    house.engine.output.transmits.append(Transmit(ROUTE, b"in time"))
     house.pump.run()
     assert house.of("event") == ["one", "two"]
     assert house.of("send") == [b"in time"]

@@ -29,30 +29,36 @@ class Desk:
             peer_of=self.peers.__getitem__,
         )
 
+    def tell(self, event):
+        """News of the engine; those of other rooms change nothing here."""
+        react = self.presences.reactions.get(type(event))
+        if react is not None:
+            react(event)
+
     def of(self, peer_id=BOB):
         return str(self.presences.of(peer_id))
 
     def meets(self, peer_id=BOB):
-        self.presences.on_event(events.PeerConnected(peer_id, None))
+        self.tell(events.PeerConnected(peer_id, None))
 
     def restarts(self, peer_id=BOB):
         delivery = SimpleNamespace(peer_id=peer_id)
-        self.presences.on_event(events.DeliveryEnded(delivery, [], "gone", restarted=True))
+        self.tell(events.DeliveryEnded(delivery, [], "gone", restarted=True))
         self.meets(peer_id)
 
     def is_(self, presence, peer_id=BOB):
-        self.presences.on_event(events.PresenceChanged(peer_id, presence))
+        self.tell(events.PresenceChanged(peer_id, presence))
 
     def cut(self, peer_id=BOB):
         self.ways.discard(peer_id)
-        self.presences.on_event(events.RouteWanted(peer_id))
+        self.tell(events.RouteWanted(peer_id))
 
     def found(self, peer_id=BOB):
         self.ways.add(peer_id)
-        self.presences.on_event(events.RouteFound(peer_id))
+        self.tell(events.RouteFound(peer_id))
 
     def closes(self, reason=Reason.CLOSED, by_us=False, peer_id=BOB):
-        self.presences.on_event(events.PeerClosed(peer_id, reason, by_us=by_us))
+        self.tell(events.PeerClosed(peer_id, reason, by_us=by_us))
 
     def distrusts(self, peer_id=BOB):
         self.allowed.discard(peer_id)
@@ -109,14 +115,14 @@ async def test_every_event_moves_the_peer_it_names(desk):
             happens()
             assert desk.of() == presence
             assert await read(changes) == [(BOB, presence, reason)]
-    desk.presences.on_event(events.PongReceived(BOB, 1, 0.1))
+    desk.tell(events.PongReceived(BOB, 1, 0.1))
     assert desk.of(CAROL) == "not seen"
 
 
 async def test_another_instance_of_this_node_ends_it(desk):
     """The peer speaks with the other one now."""
     desk.meets()
-    desk.presences.on_event(events.Superseded(BOB))
+    desk.tell(events.Superseded(BOB))
     assert desk.of() == "closed"
 
 

@@ -38,10 +38,10 @@ def grow(thing, count):
         (lambda p, a: a.routes._challenges, 8, "challenges"),
         (lambda p, a: a._candidates, 5, "may begin"),
         (lambda p, a: a.delivery.outgoing.unacknowledged, 256, "unacknowledged"),
-        (lambda p, a: a.delivery.outgoing.credit._unhandled, UNFINISHED_BATCHES, "unhandled"),
+        (lambda p, a: a.delivery.outgoing.credit.unhandled, UNFINISHED_BATCHES, "unhandled"),
         (lambda p, a: a.delivery.incoming._held, 256, "held"),
         (lambda p, a: a.delivery.incoming._unfinished, UNFINISHED_BATCHES, "unfinished"),
-        (lambda p, a: a.delivery.outgoing.lanes._lanes, 24, "large messages"),
+        (lambda p, a: a.delivery.outgoing.lanes.under_way, 24, "large messages"),
     ],
 )
 def test_memory_is_bounded(met, where, most, rule):

@@ -95,7 +95,9 @@ def test_a_body_is_decoded_as_encoded(
     joined = messages.encode_packed_run(REQUEST, "sum", [cbor.dumps([1, 2, {}])] * 30)
     start = messages.encode_head(7, acknowledged, handled, credit, 2)
     runs = [[TELL, "log", bodies], [REQUEST, "sum", [[1, 2, {}]] * 30]]
-    expected = Body(7, acknowledged, handled, credit, runs, len(raw) + len(joined))
+    expected = Body(
+        7, acknowledged, handled, credit, runs, len(raw) + len(joined), len(bodies) + 30
+    )
     assert opened(decode_body(start + raw + joined)) == expected
     assert opened(decode_body(memoryview(start + raw + joined))) == expected
     assert opened(decode_body(bytearray(start + raw + joined))) == expected
@@ -166,7 +168,7 @@ def test_packed_bodies_that_are_none_are_found_when_they_are_decoded(content: st
 def test_a_body_without_runs_carries_numbers_only() -> None:
     """An acknowledgement alone is a body of batch 0 that costs nothing."""
     body = decode_body(messages.encode_head(0, MOST, [4, [6, 6], [8, 9]], MOST, 0))
-    assert body == Body(0, MOST, [4, [6, 6], [8, 9]], MOST, [], 0)
+    assert body == Body(0, MOST, [4, [6, 6], [8, 9]], MOST, [], 0, 0)
 
 
 def test_the_cost_does_not_depend_on_the_head() -> None:
