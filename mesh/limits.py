@@ -4,12 +4,14 @@ from typing import Final
 
 # A frame collects messages up to this budget: beyond it the cost per message no longer falls,
 # while the wait for the first of them grows.
-FRAME_BUDGET_BYTES: Final = 128 * 1024
+FRAME_BUDGET_BYTES: Final = 256 * 1024
 # What a message takes of that budget beside its body: its share of heads, and of the window
 # (constants.MESSAGE_OVERHEAD_BYTES and a CBOR head of at most 9 bytes).
 MESSAGE_BUDGET_BYTES: Final = 64
 # From this size a bytes body travels beside the CBOR array: encoding would copy it.
 BULK_BYTES: Final = 16 * 1024
+# So much of them is sealed together: what a frame costs beside its bytes is shared.
+BULK_FRAME_BYTES: Final = 512 * 1024
 # A message over a quarter of the peer's window goes in chunks, and so large they are: the others
 # have room beside it.
 WINDOW_PARTS: Final = 4

@@ -10,6 +10,7 @@ from mesh.engine import events
 from mesh.exchange.lines import Message
 from mesh.model import Route
 from mesh.wire import messages
+from mesh.wire.cbor import dumps
 from spec_cbor import encode
 from spec_peer import NESTED_REQUESTS, SecondNode
 from spec_wire import packed_run, take_apart
@@ -46,15 +47,16 @@ def test_messages_of_every_form_arrive(route):
     packed = packed_run(spec_peer.TELL, "log", [{"n": 3}, None])
     request = packed_run(spec_peer.REQUEST, "sum", [[1, 500, [1, 2]]])
     other.send([raw, packed, request])
-    other.send([packed_run(spec_peer.TELL, "file", [None])], b"beside")
-    other.send([packed_run(spec_peer.REQUEST, "sum", [[2, 500, None]])], b"beside")
+    other.send([packed_run(spec_peer.TELL, "file", [2, 0, 4])], b"beside")
+    other.send([packed_run(spec_peer.REQUEST, "sum", [[2, 500, 6]])], b"beside")
     other.send([packed_run(spec_peer.CANCEL, "sum", [2])])
     meeting.talk()
     meeting.wait(0.1)
     tell, ask = spec_peer.TELL, spec_peer.REQUEST
     assert meeting.got() == [
         *((tell, "log", item) for item in (b"one", b"two", {"n": 3}, None)),
-        *((ask, "sum", [1, 500, [1, 2]]), (tell, "file", b"beside")),
+        (ask, "sum", [1, 500, [1, 2]]),
+        *((tell, "file", item) for item in (b"be", b"", b"side")),
         *((ask, "sum", [2, 500, b"beside"]), (spec_peer.CANCEL, "sum", 2)),
     ]
     assert other.unacknowledged == {}
@@ -73,7 +75,7 @@ def test_messages_come_back():
     receipts = [
         outgoing.offer(messages.TELL, "log", b"one", raw=True),
         outgoing.offer(messages.REPLY, "", messages.encode_reply(1, 0, 3)),
-        outgoing.offer_bulk(messages.TELL, "file", b"\xf6", b"beside" * 1000),
+        outgoing.offer(messages.TELL, "file", dumps(6000), b"beside" * 1000),
     ]
     meeting.engine.flush(meeting.delivery, meeting.now)
     meeting.talk()
@@ -163,18 +165,18 @@ def test_a_large_message_holds_up_its_subject_alone():
 def test_large_messages_come_back():
     """The engine's are granted, put together and handled, in the order it promises (12.6)."""
     meeting = Meeting().meet()
-    tell, null = messages.TELL, b"\xf6"
+    tell, length = messages.TELL, dumps(50_000)
     files = [bytes([n]) * 50_000 for n in range(3)]
     numbers = list(range(20_000))
     meeting.say(
         Message(tell, "file", b"before", raw=True),
-        Message(tell, "file", null, bulk=files[0]),
+        Message(tell, "file", length, bulk=files[0]),
         Message(tell, "file", b"behind one", raw=True),
-        Message(tell, "file", null, bulk=files[1]),
+        Message(tell, "file", length, bulk=files[1]),
         Message(tell, "log", b"between", raw=True),
         Message(messages.REQUEST, "sum", messages.encode_request(1, 500, numbers[:9000])),
         Message(messages.request_kind(2), "sum", messages.encode_request(2, 500, numbers[:4000])),
-        Message(messages.REPLY, "", messages.encode_reply(3, 0, None), bulk=files[2]),
+        Message(messages.REPLY, "", messages.encode_reply(3, 0, 50_000), bulk=files[2]),
     )
     meeting.talk()
     assert meeting.waiting == []
@@ -225,7 +227,7 @@ def test_an_abandoned_message_leaves_its_room():
     assert meeting.got() == [(spec_peer.TELL, "file", b"behind them")]
     assert meeting.delivery.incoming.assembly.promised_bytes == 0
 
-    request = messages.encode_request(1, 500, None)
+    request = messages.encode_request(1, 500, 50_000)
     meeting.say(Message(messages.REQUEST, "sum", request, bulk=b"." * 50_000, call_id=1))
     assert outgoing.abandon(1)
     meeting.say(Message(messages.REQUEST, "sum", request, bulk=b"!" * 50_000, call_id=2))
@@ -289,7 +291,7 @@ def test_a_full_window_leaves_room_for_nested_requests():
     meeting.busy = True
     other = meeting.other
     for size in (1_000_000,) * 4 + (190_000,):
-        other.send([packed_run(spec_peer.TELL, "file", [None])], bytes(size))
+        other.send([packed_run(spec_peer.TELL, "file", [size])], bytes(size))
     for number in range(32):
         for kind in NESTED_REQUESTS:
             other.send([packed_run(kind, "sum", [[number, 500, "x" * 1900]])])

@@ -201,9 +201,10 @@ def _theirs(arrivals: spec_large.Arrivals, batch: int, step: tuple[Any, ...]) ->
     kind, number, *rest = step
     if kind == 0:
         return arrivals.handled(number)
-    null = b"\xf6" if rest and rest[0] == messages.TELL else b"\x81\xf6"
+    length = rest[-1] if kind == messages.LARGE else 0
+    place = cbor.dumps(length if rest and rest[0] == messages.TELL else [length])
     items = {
-        messages.LARGE: [number, *rest, null],
+        messages.LARGE: [number, *rest, place],
         messages.CHUNK: [number, *rest],
         messages.ABANDON: number,
     }

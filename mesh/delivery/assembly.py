@@ -14,15 +14,15 @@ from mesh.counters import Counters
 from mesh.delivery.lanes import class_of
 from mesh.wire.messages import APART, TELL, Packed
 
-# Head, call id, number and null: nothing else goes ahead of room that was granted.
+# Head, call id, number and length: nothing else goes ahead of room that was granted.
 _ITEM_MAX_BYTES: Final = 32
 
 
 class Announced(NamedTuple):
     """What the peer says of a large message before its chunks.
 
-    `item`: encoded, with null in the place of the byte string that the chunks make up; empty when
-    they make up the encoded item itself.
+    `item`: encoded, with its length in the place of the byte string that the chunks make up; empty
+    when they make up the encoded item itself.
     """
 
     lane: int

@@ -51,14 +51,17 @@ class OpenRun:
     """Neighbouring messages of one kind and subject, not yet encoded as a run.
 
     `raw`: its bodies are byte strings as the application gave them; else they are encoded.
+    `beside`: byte strings of the bodies, which hold their lengths, that travel beside the array;
+    None for a run in which nothing does.
     """
 
-    __slots__ = ("bodies", "kind", "raw", "subject")
+    __slots__ = ("beside", "bodies", "kind", "raw", "subject")
 
-    def __init__(self, kind: int, subject: str, raw: bool) -> None:
+    def __init__(self, kind: int, subject: str, raw: bool, beside: list[bytes] | None) -> None:
         self.kind = kind
         self.subject = subject
         self.raw = raw
+        self.beside = beside
         self.bodies: list[bytes] = []
 
     def encode(self) -> bytes:

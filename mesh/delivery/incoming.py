@@ -128,9 +128,7 @@ class Incoming:
 
     def _begin(self, body: Body) -> bool:
         """Take the next batch, unless it breaks a promise that bounds our memory."""
-        depth = _depth(body)
-        cost = 0 if depth is None else _room(body)
-        depth = depth or 0
+        depth, cost = _charge(body)
         if not self._fits(depth, cost):
             self._counters["dropped.over_credit"] += 1
             return False
@@ -240,14 +238,14 @@ def _room(body: Body) -> int:
     return body.cost + body.message_count * constants.MESSAGE_OVERHEAD_BYTES
 
 
-def _depth(body: Body) -> int | None:
-    """The depth whose room a batch takes: None unless it carries a credited run.
+def _charge(body: Body) -> tuple[int, int]:
+    """The depth whose room a batch takes, and how much: none unless it carries a credited run.
 
-    -1 for one that holds runs of several, which no honest peer sends.
+    Depth -1 for one that holds runs of several, which no honest peer sends.
     """
     if len(body.runs) == 1:
-        return DEPTHS.get(body.runs[0][0])
-    depths = {DEPTHS[run[0]] for run in body.runs if run[0] in DEPTHS}
-    if not depths:
-        return None
-    return depths.pop() if len(depths) == 1 else -1
+        depth = DEPTHS.get(body.runs[0][0])
+    else:
+        depths = {DEPTHS[run[0]] for run in body.runs if run[0] in DEPTHS}
+        depth = -1 if len(depths) > 1 else depths.pop() if depths else None
+    return (0, 0) if depth is None else (depth, _room(body))

@@ -23,6 +23,7 @@ from mesh.delivery.lanes import Lanes
 from mesh.errors import InvalidMessage, Outcome
 from mesh.limits import (
     BULK_BYTES,
+    BULK_FRAME_BYTES,
     CHUNK_BYTES,
     CHUNKS_UNDER_WAY,
     FRAME_BUDGET_BYTES,
@@ -121,19 +122,30 @@ class Outgoing:
         """The largest message of this kind that is offered whole, and not as a large one."""
         return constants.NESTED_WHOLE_BYTES if DEPTHS.get(kind) else self._whole_bytes
 
-    def offer(self, kind: int, subject: str, encoded: bytes, *, raw: bool = False) -> Any:
+    def offer(
+        self,
+        kind: int,
+        subject: str,
+        encoded: bytes,
+        bulk: bytes | None = None,
+        *,
+        raw: bool = False,
+    ) -> Any:
         """Queue one message: the receipt, or None when it has to wait for room.
 
         `raw`: `encoded` is a bytes body as the application gave it; else it is encoded CBOR.
-        A batch that the message does not fit is closed first: see `unsent`. While a message
-        has to wait, the hot path is closed, so that none of its subject overtakes it there. A
-        direct message waits, too, while a large one of its subject is under way.
+        `bulk`: a byte string that travels beside the array; its length stands in its place in
+        `encoded`. A batch that the message does not fit is closed first: see `unsent`. While a
+        message has to wait, the hot path is closed, so that none of its subject overtakes it there.
+        A direct message waits, too, while a large one of its subject is under way.
 
         Raises InvalidMessage for a subject that is too long or cannot be encoded.
         """
         if self.lanes.under_way and kind == TELL and self.lanes.holds(subject):
             return None
         cost = len(encoded) + MESSAGE_BUDGET_BYTES
+        if bulk is not None:
+            cost += len(bulk)
         run = self._run
         if (
             run is None
@@ -141,19 +153,24 @@ class Outgoing:
             or run.kind != kind
             or run.subject != subject
             or run.raw is not raw
+            or (run.beside is None) is not (bulk is None)
         ):
             charge = cost + _run_charge(subject)
-            if not self._joins_open_batch(kind, charge):
+            apart = bulk is not None
+            if apart or not self._joins_open_batch(kind, charge):
                 if not self._has_room(kind, charge):
                     self._starve()
                     return None
                 self.close_batch()
-                self._open_batch(kind)
-            run = self._open_run(kind, subject, raw)
+                self._open_batch(kind, max(charge, BULK_FRAME_BYTES) if apart else 0)
+            run = self._open_run(kind, subject, raw, [] if apart else None)
         run.bodies.append(encoded)
         self.budget -= cost
-        hot = subject if kind == TELL and self._any_small_body_fits else None
-        self.raw_subject, self.packed_subject = (hot, None) if raw else (None, hot)
+        if bulk is None:
+            hot = subject if kind == TELL and self._any_small_body_fits else None
+            self.raw_subject, self.packed_subject = (hot, None) if raw else (None, hot)
+        elif run.beside is not None:
+            run.beside.append(bulk)
         return self.receipt
 
     def join(self, encoded: bytes) -> Any:
@@ -165,36 +182,13 @@ class Outgoing:
         self.append(encoded)
         return self.receipt
 
-    def offer_bulk(self, kind: int, subject: str, placeholder: bytes, bulk: bytes) -> Any:
-        """Queue one message whose bytes body travels beside the array, as a batch of its own.
-
-        `placeholder`: the encoded item with null in the body's place. None: no room, wait.
-
-        Raises InvalidMessage as `offer` does.
-        """
-        if kind == TELL and self.lanes.holds(subject):
-            return None
-        charge = len(bulk) + len(placeholder) + MESSAGE_BUDGET_BYTES + _run_charge(subject)
-        if not self._has_room(kind, charge):
-            self._starve()
-            return None
-        self.close_batch()
-        runs = encode_packed_run(kind, subject, [placeholder])
-        spends = None
-        if kind in DEPTHS:
-            cost = len(runs) + len(bulk) + constants.MESSAGE_OVERHEAD_BYTES
-            spends = DEPTHS[kind], cost
-        receipt = self._new_receipt()
-        self._number(runs, 1, bulk, receipt, spends=spends)
-        return receipt
-
     def offer_large(
         self, kind: int, subject: str, item: bytes, body: bytes, *, tag: object = None
     ) -> Any:
         """Announce one message that goes in chunks, as soon as the peer has room for it.
 
-        `body`: a byte string that travels apart from `item`, which holds null in its place; or,
-        with an empty `item`, the encoded item itself. It is not copied. `tag`: for `abandon`.
+        `body`: a byte string that travels apart from `item`, which holds its length in its place;
+        or, with an empty `item`, the encoded item itself. It is not copied. `tag`: for `abandon`.
         The receipt, or None when the message has to wait: so many are under way already.
 
         Raises InvalidMessage as `offer` does.
@@ -245,7 +239,8 @@ class Outgoing:
                 break
             self.close_batch()
             lane, chunk = lanes.take_chunk()
-            runs = encode_packed_run(CHUNK, "", [dumps_unchecked([lane.number, None])])
+            item = dumps_unchecked([lane.number, len(chunk)])
+            runs = encode_packed_run(CHUNK, "", [item])
             spends = (None, 0) if lane.done and lane.kind != REPLY else None
             receipt = lane.receipt if lane.done else None
             self._number(runs, 1, chunk, receipt, spends=spends, chunk=True)
@@ -255,6 +250,8 @@ class Outgoing:
     def _joins_open_batch(self, kind: int, charge: int) -> bool:
         """Whether the open batch can take a message and the run it needs."""
         if not 0 < len(self._runs) < RUNS_MAX or charge > self.budget:
+            return False
+        if self._runs[0].beside is not None:
             return False
         return kind not in DEPTHS or DEPTHS[kind] == self._depth
 
@@ -297,9 +294,12 @@ class Outgoing:
             parts.append(run.encode())
             messages += len(run.bodies)
         encoded = b"".join(parts)
+        beside = self._runs[0].beside
+        bulk = None if beside is None else b"".join(beside)
         spends = None
         if self._credited:
-            spends = self._depth, len(encoded) + messages * constants.MESSAGE_OVERHEAD_BYTES
+            size = len(encoded) + (0 if bulk is None else len(bulk))
+            spends = self._depth, size + messages * constants.MESSAGE_OVERHEAD_BYTES
         count, receipt = len(self._runs), self.receipt
         self._runs = []
         self._credited = False
@@ -307,21 +307,25 @@ class Outgoing:
         self.raw_subject = self.packed_subject = None
         self.append = _nothing_open
         self.budget = self._budget_at_open = 0
-        self._number(encoded, count, None, receipt, spends=spends)
+        self._number(encoded, count, bulk, receipt, spends=spends)
 
-    def _open_batch(self, kind: int) -> None:
-        """A batch that credited messages may join has a budget that the credit covers."""
+    def _open_batch(self, kind: int, bulk_bytes: int) -> None:
+        """A batch that credited messages may join has a budget that the credit covers.
+
+        `bulk_bytes`: of a batch for bodies beside the array, which they alone may join; or 0.
+        """
         credit = self.credit
         depth = DEPTHS.get(kind)
-        if depth is None and credit.left(0) >= FRAME_BUDGET_BYTES and credit.batches_left(0) > 0:
+        most = bulk_bytes or FRAME_BUDGET_BYTES
+        if depth is None and credit.left(0) >= most and credit.batches_left(0) > 0:
             depth = 0
         self._depth = depth
-        room = FRAME_BUDGET_BYTES if depth is None else credit.left(depth)
-        self.budget = self._budget_at_open = min(FRAME_BUDGET_BYTES, room)
+        room = most if depth is None else credit.left(depth)
+        self.budget = self._budget_at_open = min(most, room)
         self.receipt = self._new_receipt()
 
-    def _open_run(self, kind: int, subject: str, raw: bool) -> OpenRun:
-        run = self._run = OpenRun(kind, subject, raw)
+    def _open_run(self, kind: int, subject: str, raw: bool, beside: list[bytes] | None) -> OpenRun:
+        run = self._run = OpenRun(kind, subject, raw, beside)
         self._runs.append(run)
         self._credited = self._credited or kind in DEPTHS
         self.budget -= _run_charge(subject)

@@ -24,7 +24,8 @@ _LARGE_REPLIES = _LARGE + class_of(messages.REPLY)
 
 
 class Message:
-    """One message, encoded. `bulk`: a bytes body that travels apart. `raw`: a direct message whose
+    """One message, encoded. `bulk`: a bytes body that travels apart, whose length is in its place
+    in `encoded`. `raw`: a direct message whose
     `encoded` is a bytes body as the application gave it. `call_id`: of a request. `size`: bytes
     of what may go in chunks, the body that travels apart or else all of it.
     """
@@ -59,9 +60,7 @@ def offer(outgoing: Outgoing, message: Message) -> Any:
     if message.size > outgoing.whole_bytes(kind):
         item, body = (b"", encoded) if bulk is None else (encoded, bulk)
         return outgoing.offer_large(kind, subject, item, body, tag=message.call_id)
-    if bulk is None:
-        return outgoing.offer(kind, subject, encoded, raw=message.raw)
-    return outgoing.offer_bulk(kind, subject, encoded, bulk)
+    return outgoing.offer(kind, subject, encoded, bulk, raw=message.raw)
 
 
 class Waiter(Protocol):

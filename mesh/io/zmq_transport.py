@@ -66,7 +66,7 @@ DEALER_OPTIONS: dict[int, int | bytes] = {
     zmq.IMMEDIATE: 0,
 }
 
-ZERO_COPY_SEND_BYTES: Final = 262_144
+ZERO_COPY_SEND_BYTES: Final = 1_048_576
 """From this size a frame is lent to libzmq. Below, copying is cheaper: a lent frame is given back
 through a thread of pyzmq's own that wants the interpreter, and its memory is not warm again for
 the next one."""

@@ -10,7 +10,7 @@ from mesh.exchange.lines import Message
 from mesh.limits import BULK_BYTES
 from mesh.model import Peer
 from mesh.runtime.nesting import depth_of_call
-from mesh.runtime.postbox import BYTES_LIKE, NULL, Postbox, copied
+from mesh.runtime.postbox import BYTES_LIKE, Postbox, copied
 from mesh.runtime.timeouts import Timeouts
 from mesh.wire import messages
 from mesh.wire.cbor import dumps_unchecked
@@ -136,7 +136,7 @@ class Mailbox(Postbox):
             octets = body if type(body) is bytes else copied(body)
             if len(octets) >= BULK_BYTES:
                 self._check_size(len(octets))
-                placeholder = messages.item_head(call_id, number) + NULL
+                placeholder = messages.item_head(call_id, number) + dumps_unchecked(len(octets))
                 return Message(kind, subject, placeholder, octets, call_id=asked)
             body = octets
         if kind == messages.REPLY:

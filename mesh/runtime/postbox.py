@@ -22,12 +22,11 @@ from mesh.limits import BULK_BYTES
 from mesh.model import Peer
 from mesh.runtime.receipts import Receipt
 from mesh.wire import messages
-from mesh.wire.cbor import dumps
+from mesh.wire.cbor import dumps, dumps_unchecked
 
 if TYPE_CHECKING:
     from mesh.runtime.pump import Pump
 
-NULL = b"\xf6"
 BYTES_LIKE = (bytes, bytearray, memoryview)
 
 
@@ -88,7 +87,7 @@ class Postbox:
             octets = body if type(body) is bytes else copied(body)
             self._check_size(len(octets))
             if len(octets) >= BULK_BYTES:
-                return Message(messages.TELL, subject, NULL, octets)
+                return Message(messages.TELL, subject, dumps_unchecked(len(octets)), octets)
             return Message(messages.TELL, subject, octets, raw=True)
         encoded = dumps(body)
         self._check_size(len(encoded))

@@ -84,6 +84,7 @@ class Running:
         self.pump = Pump(self.engine, system.now, self._on_event)
         self.dispatch.attach(self.pump)
         system.raise_file_limit()
+        system.keep_freed_memory()
         self.transport = Transport(
             max_frame_bytes=FRAME_MAX_BYTES,
             opened=self.pump.watch,

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from mesh.testing.process import Process
 
-_NULL = b"\xf6"
-
 
 class Call:
     """A request whose caller waits. `ended`: how it did; "" while it has not."""
@@ -88,7 +86,7 @@ class Office:
         if packed:
             parcel = Parcel(message, dumps([message.number, body]))
         elif len(body) >= BULK_BYTES:
-            parcel = Parcel(message, _NULL, bulk=body)
+            parcel = Parcel(message, dumps(len(body)), bulk=body)
         else:
             parcel = Parcel(message, body, raw=True)
         return self._put(parcel, wait=wait)
@@ -110,8 +108,8 @@ class Office:
         call.call_id = self.calls.open(call)
         patience_ms = int(timeout * 1000) + 1
         if size >= BULK_BYTES:
-            placeholder = dumps([call.call_id, patience_ms, None])
             body = content(message.number, size)
+            placeholder = dumps([call.call_id, patience_ms, len(body)])
             parcel = Parcel(message, placeholder, bulk=body, call_id=call.call_id)
         else:
             body_and_number = [message.number, content(message.number, size)]
@@ -133,7 +131,7 @@ class Office:
         message = self._write(messages.REPLY, "")
         if size:
             body = content(message.number, size)
-            parcel = Parcel(message, dumps([call_id, status, None]), bulk=body)
+            parcel = Parcel(message, dumps([call_id, status, len(body)]), bulk=body)
         else:
             parcel = Parcel(message, messages.encode_reply(call_id, status, message.number))
         self._put(parcel, wait=True)

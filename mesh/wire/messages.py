@@ -105,7 +105,10 @@ class Packed:
         return self._count
 
     def set_beside(self, bulk: bytes | memoryview, *, in_item: bool) -> None:
-        """`bulk` travelled beside the array: None keeps its place, as a body or the last of one."""
+        """The byte strings that `bulk` holds, one after another, travelled beside the array.
+
+        The length of each keeps its place: a whole body, or (`in_item`) the last element of one.
+        """
         self._bulk = bulk
         self._in_item = in_item
 
@@ -116,11 +119,22 @@ class Packed:
         else:
             bodies = cbor.loads(self._encoded, _PACKED_DEPTH)
         if self._bulk is not None:
-            where = bodies[0] if self._in_item else bodies
-            if type(where) is not list or not where or where[-1] is not None:
-                raise MalformedFrame("a bulk frame keeps its body's place with None")
-            where[-1] = self._bulk
+            self._put_in_place(bodies, self._bulk)
         return bodies
+
+    def _put_in_place(self, bodies: list[Any], bulk: bytes | memoryview) -> None:
+        begin = 0
+        for index, body in enumerate(bodies):
+            place, at = (body, -1) if self._in_item else (bodies, index)
+            if type(place) is not list or not place or type(place[at]) is not int:
+                raise MalformedFrame("no length in the place of what travelled beside the array")
+            end = begin + place[at]
+            if not begin <= end <= len(bulk):
+                raise MalformedFrame("a length that goes beyond what travelled beside the array")
+            place[at] = bulk[begin:end]
+            begin = end
+        if begin != len(bulk):
+            raise MalformedFrame("more beside the array than the lengths in it speak of")
 
 
 Bodies = list[Any] | Packed
@@ -228,9 +242,9 @@ def decode_body(
 ) -> Body:
     """Take the body of a frame apart, its shape checked by the run, not by the message.
 
-    `bulk` is the body that travelled beside the array. The frame then holds one packed run of one
-    message: a `TELL` with None in the body's place, or a `REQUEST` or `REPLY` with None as the
-    last element of its item.
+    `bulk` is what travelled beside the array: the byte strings of all messages of its one packed
+    run. Their lengths stand in their places: the body of a `TELL`, the last element of the item of
+    a `REQUEST`, `REPLY` or `CHUNK`.
 
     Packed bodies stay packed, but for control, which is acted on at once; the rooms that act on
     them decode and check them. Kinds that nobody knows pass.
@@ -310,9 +324,9 @@ def _are_bytes(bodies: list[Any]) -> bool:
 
 
 def _set_beside(bulk: bytes | memoryview, runs: list[Any]) -> None:
-    """Give the one packed message the body that travelled beside the array."""
-    if len(runs) != 1 or type(runs[0][2]) is not Packed or len(runs[0][2]) != 1:
-        raise MalformedFrame("a bulk frame holds one packed message")
+    """Give the one packed run the bodies that travelled beside the array."""
+    if len(runs) != 1 or type(runs[0][2]) is not Packed:
+        raise MalformedFrame("a bulk frame holds one packed run")
     kind, _, bodies = runs[0]
     if kind not in APART and kind != CHUNK:
         raise MalformedFrame("a kind whose bodies do not travel beside the array")

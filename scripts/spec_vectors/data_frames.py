@@ -167,9 +167,12 @@ def _messages(talk: Conversation) -> None:
     talk.say("a packed run", "alice", 2, [packed])
     talk.say("several runs", "alice", 3, [raw, long, packed, bytes_packed, unknown])
     talk.say("a batch sent again", "alice", 1, [raw], acknowledged=2**40, handled=[7], credit=2**62)
-    beside = messages.encode_packed_run(messages.TELL, "file", [dumps(None)])
+    beside = messages.encode_packed_run(messages.TELL, "file", [dumps(300)])
     talk.say("a bulk tell", "alice", 4, [beside], bulk=octets("bulk tell", 300))
+    beside = messages.encode_packed_run(messages.TELL, "file", [dumps(0)])
     talk.say("an empty bulk", "alice", 5, [beside], bulk=b"")
+    beside = messages.encode_packed_run(messages.TELL, "file", [dumps(n) for n in (100, 0, 200)])
+    talk.say("a bulk of three tells", "alice", 19, [beside], bulk=octets("three tells", 300))
     ranges = [1, (3, 3), (5, 2**33), (2**63, 2**64 - 1)]
     talk.say("numbers alone", "bob", 0, acknowledged=2**64 - 1, handled=ranges, credit=2**64 - 1)
     talk.say("a head with ranges", "bob", 1, [raw], acknowledged=5, handled=[2, (4, 5)])
@@ -194,7 +197,7 @@ def _calls(talk: Conversation) -> None:
     cancel = messages.encode_packed_run(messages.CANCEL, "summarise", [dumps(1)])
     request = messages.encode_packed_run(messages.REQUEST, "summarise", requests)
     talk.say("requests, one cancelled", "alice", 6, [request, cancel])
-    placeholder = messages.encode_request(3, 500, None)
+    placeholder = messages.encode_request(3, 500, 100)
     beside = messages.encode_packed_run(messages.REQUEST, "summarise", [placeholder])
     talk.say("a bulk request", "alice", 7, [beside], bulk=octets("bulk request", 100))
     replies = [
@@ -207,7 +210,7 @@ def _calls(talk: Conversation) -> None:
         messages.encode_reply(7, 99, "a status that nobody knows"),
     ]
     talk.say("replies", "bob", 4, [messages.encode_packed_run(messages.REPLY, "", replies)])
-    beside = messages.encode_packed_run(messages.REPLY, "", [messages.encode_reply(3, 0, None)])
+    beside = messages.encode_packed_run(messages.REPLY, "", [messages.encode_reply(3, 0, 100)])
     talk.say("a bulk reply", "bob", 5, [beside], bulk=octets("bulk reply", 100))
     tell = messages.encode_run(messages.TELL, "log", [b"credited"])
     reply = messages.encode_packed_run(messages.REPLY, "", replies[:1])
@@ -219,7 +222,7 @@ def _nested_calls(talk: Conversation) -> None:
         request = messages.encode_request(10 + depth, 5_000, {"depth": depth})
         run = messages.encode_packed_run(kind, "look up", [request])
         talk.say(f"a request of depth {depth}", "alice", 7 + depth, [run], acknowledged=6)
-    placeholder = messages.encode_request(21, 500, None)
+    placeholder = messages.encode_request(21, 500, 100)
     beside = messages.encode_packed_run(messages.request_kind(2), "look up", [placeholder])
     talk.say("a bulk request of depth 2", "bob", 7, [beside], bulk=octets("nested", 100))
     reply = messages.encode_packed_run(messages.REPLY, "", [messages.encode_reply(11, 0, 1)])
@@ -233,9 +236,9 @@ def _large_messages(talk: Conversation) -> None:
         return messages.encode_packed_run(kind, subject, [dumps(item) for item in items])
 
     encoded = messages.encode_request(31, 500, {"text": "what?"})
-    placeholder = messages.encode_request(30, 500, None)
+    placeholder = messages.encode_request(30, 500, 100)
     announced = [
-        run(messages.LARGE, "file", [1, messages.TELL, 500, dumps(None)]),
+        run(messages.LARGE, "file", [1, messages.TELL, 500, dumps(500)]),
         run(
             messages.LARGE,
             "summarise",
@@ -247,16 +250,17 @@ def _large_messages(talk: Conversation) -> None:
     talk.say("large messages are announced", "alice", 12, announced)
     talk.say("they are granted", "bob", 9, [run(messages.GRANT, "", 1, 2, 3)], acknowledged=12)
     file = octets("large tell", 500)
-    beside = run(messages.CHUNK, "", [1, None])
+    beside = run(messages.CHUNK, "", [1, 300])
     talk.say("a chunk beside the array", "alice", 13, [beside], bulk=file[:300])
     talk.say("a chunk in the array", "alice", 14, [run(messages.CHUNK, "", [3, encoded])])
     told = messages.encode_run(messages.TELL, "log", [b"between them"])
     talk.say("something between them", "alice", 15, [told])
+    beside = run(messages.CHUNK, "", [1, 200])
     talk.say("the last chunk", "alice", 16, [beside], bulk=file[300:])
-    beside = run(messages.CHUNK, "", [2, None])
+    beside = run(messages.CHUNK, "", [2, 100])
     talk.say("the only chunk", "alice", 17, [beside], bulk=octets("large request", 100))
     talk.say("a large message is abandoned", "alice", 18, [run(messages.ABANDON, "", 4)])
-    reply = run(messages.LARGE, "", [1, messages.REPLY, 50, messages.encode_reply(30, 0, None)])
+    reply = run(messages.LARGE, "", [1, messages.REPLY, 50, messages.encode_reply(30, 0, 50)])
     talk.say("a large reply is announced", "bob", 10, [reply], acknowledged=18, handled=[17])
 
 

@@ -8,7 +8,6 @@ from mesh.wire.cbor import dumps
 from spec_vectors.material import octets, shown
 
 ROOM_BYTES = 1000
-_NULL = dumps(None)
 
 
 class Story:
@@ -21,14 +20,16 @@ class Story:
         self.vector = {"name": name, "room": room_bytes, "steps": self.steps}
 
     def announce(
-        self, lane: int, length: int, kind: int = messages.TELL, item: bytes = _NULL
+        self, lane: int, length: int, kind: int = messages.TELL, item: bytes | None = None
     ) -> None:
-        """One LARGE."""
+        """One LARGE; its item by default that of a byte string of this length."""
+        if item is None:
+            item = dumps(length)
         self._arrive(messages.LARGE, "file", [lane, kind, length, item])
 
     def chunk(self, lane: int, content: bytes, *, beside: bool = True) -> None:
         """One CHUNK, its bytes beside the array or in it."""
-        item = [lane, None if beside else content]
+        item = [lane, len(content) if beside else content]
         self._arrive(messages.CHUNK, "", item, content if beside else None)
 
     def abandon(self, lane: int) -> None:
@@ -91,7 +92,7 @@ def _whole_ones() -> Story:
     story.chunk(1, content[400:699], beside=False)
     story.chunk(1, content[699:])
     story.handled(4)
-    request = messages.encode_request(7, 500, None)
+    request = messages.encode_request(7, 500, 300)
     story.announce(2, 300, messages.REQUEST, request)
     story.chunk(2, octets("request", 300))
     encoded = messages.encode_request(8, 500, {"text": "what?", "more": [1, 2, 3]})
@@ -101,7 +102,7 @@ def _whole_ones() -> Story:
     told = dumps({"n": list(range(40))})
     story.announce(4, len(told), item=b"")
     story.chunk(4, told)
-    story.announce(5, 200, messages.REPLY, messages.encode_reply(9, messages.REPLY_OK, None))
+    story.announce(5, 200, messages.REPLY, messages.encode_reply(9, messages.REPLY_OK, 200))
     story.chunk(5, octets("reply", 200))
     return story
 
@@ -124,10 +125,10 @@ def _waiting() -> Story:
 def _every_class() -> Story:
     """One of each class is granted in any case, and no more of one."""
     story = Story("one of each class in any case")
-    request = messages.encode_request(1, 500, None)
+    request = messages.encode_request(1, 500, ROOM_BYTES)
     kinds = [*messages.DEPTHS, messages.REPLY]
     for lane, kind in enumerate(kinds, 1):
-        item = _NULL if kind == messages.TELL else request
+        item = None if kind == messages.TELL else request
         story.announce(lane, ROOM_BYTES, kind, item)
     story.announce(20, 1, messages.request_kind(1), request)
     story.chunk(3, octets("nested", ROOM_BYTES))
@@ -156,7 +157,7 @@ def _at_handlers() -> Story:
         story.announce(lane, 1)
         if lane <= most:
             story.chunk(lane, b"x")
-    story.announce(most + 2, 1, messages.REPLY, messages.encode_reply(1, messages.REPLY_OK, None))
+    story.announce(most + 2, 1, messages.REPLY, messages.encode_reply(1, messages.REPLY_OK, 1))
     story.handled(2)
     return story
 
@@ -170,8 +171,8 @@ def _ignored_announcements() -> Story:
     story.announce(4, 0)
     story.announce(5, -1)
     story.announce(6, ROOM_BYTES + 1)
-    story.announce(8, 10, item=b"\xf6" * 33)
-    story.announce(9, 10, item=b"\xf6" * 32)
+    story.announce(8, 10, item=bytes(33))
+    story.announce(9, 10, item=bytes(32))
     story.abandon(9)
     story.chunk(6, octets("six", 10))
     story.announce(7, 10)

@@ -20,7 +20,7 @@ _HEAD = messages.encode_head(1, 0, [0], 65_536, 1)
 _CONTROL_HEAD = messages.encode_head(0, 0, [0], 65_536, 1)
 _RUN = messages.encode_run(messages.TELL, "log", [b"one"])
 _PING = messages.encode_packed_run(messages.PING, "", [dumps(7)])
-_LARGE = dumps([1, messages.TELL, 500, None])
+_LARGE = dumps([1, messages.TELL, 500, dumps(500)])
 
 
 def vectors(exchanges: Sequence[Exchange]) -> dict[str, object]:
@@ -212,7 +212,6 @@ def _bodies() -> list[dict[str, object]]:
         ),
         "a control item that is no CBOR": (_CONTROL_HEAD + dumps([64, "", b"\x81\xff"]), None),
         "bulk beside a raw run": (_HEAD + _RUN, b"bulk"),
-        "bulk beside two messages": (_HEAD + _tells(2), b"bulk"),
         "bulk beside two runs": (twice + packed * 2, b"bulk"),
         "bulk beside a cancel": (
             _HEAD + messages.encode_packed_run(messages.CANCEL, "", [dumps(None)]),
@@ -223,12 +222,8 @@ def _bodies() -> list[dict[str, object]]:
         "bulk beside an announcement": (_HEAD + _packed(messages.LARGE, _LARGE), b"bulk"),
         "bulk beside a grant": (_HEAD + _packed(messages.GRANT, dumps(None)), b"bulk"),
         "bulk beside an abandonment": (_HEAD + _packed(messages.ABANDON, dumps(None)), b"bulk"),
-        "bulk beside two chunks": (
-            _HEAD + messages.encode_packed_run(messages.CHUNK, "", [dumps([1, None])] * 2),
-            b"bulk",
-        ),
         "bulk beside a raw chunk": (
-            _HEAD + messages.encode_run(messages.CHUNK, "", [dumps([1, None])]),
+            _HEAD + messages.encode_run(messages.CHUNK, "", [dumps([1, 4])]),
             b"bulk",
         ),
         "bulk beside control": (_CONTROL_HEAD + _PING, b"bulk"),
@@ -266,7 +261,8 @@ def _plain(name: str, plaintext: bytes, bulk: bytes | None) -> dict[str, object]
 def _contents() -> list[dict[str, object]]:
     """The frame is good, and its one run cannot be read."""
     deep = b"\x81" * 65 + b"\x81\xf6"
-    request = messages.encode_request(1, 500, "no null here")
+    request = messages.encode_request(1, 500, "no length here")
+    three = messages.encode_packed_run(messages.TELL, "log", [dumps(n) for n in (1, 2, 3)])
     faults: dict[str, tuple[bytes, bytes | None]] = {
         "ends early": (dumps([1, "log", b"\x82\xf6"]), None),
         "more than it says": (dumps([1, "log", b"\x81\xf6\xf6"]), None),
@@ -274,15 +270,21 @@ def _contents() -> list[dict[str, object]]:
         "undefined": (dumps([1, "log", b"\x81\xf7"]), None),
         "a key twice": (dumps([1, "log", bytes.fromhex("81a2616101616102")]), None),
         "too deep": (dumps([1, "log", b"\x81" + deep]), None),
-        "no null in the bulk's place": (_packed(messages.TELL, dumps(1)), b"bulk"),
-        "no null in the request's place": (_packed(messages.REQUEST, request), b"bulk"),
+        "no length in the bulk's place": (_packed(messages.TELL, dumps(None)), b"bulk"),
+        "true in the bulk's place": (_packed(messages.TELL, dumps(True)), b"b"),
+        "a length below zero": (_packed(messages.TELL, dumps(-4)), b"bulk"),
+        "a length that goes beyond the bulk": (_packed(messages.TELL, dumps(5)), b"bulk"),
+        "a length that is less than the bulk's": (_packed(messages.TELL, dumps(3)), b"bulk"),
+        "lengths that go beyond the bulk": (three, bytes(5)),
+        "lengths that are less than the bulk's": (three, bytes(7)),
+        "no length in the request's place": (_packed(messages.REQUEST, request), b"bulk"),
         "bulk beside a request that is no array": (_packed(messages.REQUEST, dumps(1)), b"bulk"),
         "bulk beside an empty request": (_packed(messages.REQUEST, dumps([])), b"bulk"),
-        "no null in a nested request's place": (
+        "no length in a nested request's place": (
             _packed(messages.request_kind(4), request),
             b"bulk",
         ),
-        "no null in the chunk's place": (_packed(messages.CHUNK, dumps([1, b""])), b"bulk"),
+        "no length in the chunk's place": (_packed(messages.CHUNK, dumps([1, b""])), b"bulk"),
         "bulk beside a chunk that is no array": (_packed(messages.CHUNK, dumps(None)), b"bulk"),
     }
     for name, (run, bulk) in faults.items():

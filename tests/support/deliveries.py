@@ -33,7 +33,6 @@ from mesh.wire.messages import (
 )
 
 WINDOW = FRAME_BUDGET_BYTES
-NULL = b"\xf6"
 
 
 class Frame(NamedTuple):
@@ -113,8 +112,8 @@ class Direction:
     def bulk(self, kind: int, subject: str, body: bytes, call_id: int = 1) -> bool:
         """A message whose bytes travel beside the array. Whether there was room."""
         item, _ = encoded_item(kind, body, call_id)
-        placeholder = NULL if kind == TELL else encoded_item(kind, None, call_id)[1]
-        if self.outgoing.offer_bulk(kind, subject, placeholder, body) is None:
+        _, placeholder = encoded_item(kind, len(body), call_id)
+        if self.outgoing.offer(kind, subject, placeholder, body) is None:
             return False
         self.sent.append((kind, subject, item))
         return True
@@ -126,8 +125,7 @@ class Direction:
         item, encoded = encoded_item(kind, body, call_id)
         beside, content = b"", encoded
         if isinstance(body, bytes):
-            beside = NULL if kind == TELL else encoded_item(kind, None, call_id)[1]
-            content = body
+            beside, content = encoded_item(kind, len(body), call_id)[1], body
         if self.outgoing.offer_large(kind, subject, beside, content, tag=tag) is None:
             return False
         self.sent.append((kind, subject, item))

@@ -120,11 +120,11 @@ def _put_together(announced: Announced, content: bytes) -> Any:
         return decode(content, 65)
     item = decode(announced.item, 65)
     if announced.kind == TELL:
-        if item is not None:
-            raise NotTaken("no null in the message's place")
+        if item != len(content):
+            raise NotTaken("no length in the message's place")
         return content
-    if not isinstance(item, list) or not item or item[-1] is not None:
-        raise NotTaken("no null in the bytes' place")
+    if not isinstance(item, list) or not item or item[-1] != len(content):
+        raise NotTaken("no length in the bytes' place")
     return [*item[:-1], content]
 
 
@@ -155,7 +155,8 @@ class Departures:
         """12.7; a byte string at the end of the message goes apart from it. The lane."""
         end = message if kind == TELL else message[-1]
         if isinstance(end, bytes):
-            item, content = encode(None if kind == TELL else [*message[:-1], None]), end
+            size = len(end)
+            item, content = encode(size if kind == TELL else [*message[:-1], size]), end
         else:
             item, content = b"", encode(message)
         mine = [each for each in self.lanes.values() if class_of(each.kind) == class_of(kind)]
@@ -199,7 +200,7 @@ class Departures:
         if each.inside:
             self._put([packed_run(CHUNK, "", [[lane, chunk]])])
         else:
-            self._put([packed_run(CHUNK, "", [[lane, None]])], chunk)
+            self._put([packed_run(CHUNK, "", [[lane, len(chunk)]])], chunk)
         if not each.content:
             self._forget(lane)
 

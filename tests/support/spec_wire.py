@@ -319,7 +319,7 @@ def read_body(plaintext: bytes, bulk: bytes | None = None) -> Body:
     if len(runs) > (1024 if batch else 1) or sum(run.count for run in runs) > 4096:
         raise Refused("body")
     if bulk is not None:
-        if len(runs) != 1 or runs[0].kind not in {*DEPTH_OF, 3, 11} or runs[0].count != 1:
+        if len(runs) != 1 or runs[0].kind not in {*DEPTH_OF, 3, 11}:
             raise Refused("body")
         if not isinstance(raw_runs[0][2], bytes):
             raise Refused("body")
@@ -406,12 +406,16 @@ def _with_bulk(run: Run, bulk: bytes) -> Run:
     """10.4.1"""
 
     def messages() -> list[Any]:
-        made = run.messages()
-        place = made if run.kind == 1 else made[0]
-        if not isinstance(place, list) or not place or place[-1] is not None:
+        made, rest = run.messages(), bulk
+        items = [[message] for message in made] if run.kind == 1 else made
+        for item in items:
+            length = item[-1] if isinstance(item, list) and item else None
+            if type(length) is not int or not 0 <= length <= len(rest):
+                raise Refused("content")
+            item[-1], rest = rest[:length], rest[length:]
+        if rest:
             raise Refused("content")
-        place[-1] = bulk
-        return made
+        return [item[0] for item in items] if run.kind == 1 else made
 
     return run._replace(messages=messages)
 

@@ -28,7 +28,7 @@ def test_a_batch_of_a_chunk_says_so():
 )
 def test_an_open_run_is_what_arrives(raw, bodies, arrive):
     """Bodies that are byte strings and encoded ones, in the order in which they joined."""
-    run = OpenRun(TELL, "log", raw)
+    run = OpenRun(TELL, "log", raw, None)
     run.bodies += bodies
     body = frame_of(Batch(1, run.encode(), 1, None, 0, object())).body()
     ((kind, subject, items),) = body.runs
@@ -37,6 +37,6 @@ def test_an_open_run_is_what_arrives(raw, bodies, arrive):
 
 def test_a_raw_run_is_not_packed():
     """It is encoded in one pass, without a copy of each body."""
-    run = OpenRun(TELL, "log", True)
+    run = OpenRun(TELL, "log", True, None)
     run.bodies.append(b"x")
     assert run.encode() == encode_run(TELL, "log", [b"x"])

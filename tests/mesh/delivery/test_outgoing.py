@@ -2,11 +2,11 @@
 
 import pytest
 
-from deliveries import NULL, WINDOW, Direction, frame_of, open_cost
+from deliveries import WINDOW, Direction, frame_of, open_cost
 from mesh import constants
 from mesh.delivery.outgoing import Outgoing
 from mesh.errors import InvalidMessage
-from mesh.limits import CHUNK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
+from mesh.limits import BULK_FRAME_BYTES, CHUNK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.wire.cbor import dumps
 from mesh.wire.messages import (
     ABANDON,
@@ -112,17 +112,42 @@ def test_what_does_not_fit_the_frame_budget_is_a_batch_of_its_own(direction):
     ]
 
 
-def test_a_bulk_body_is_a_batch_of_its_own(direction):
-    """It leaves between what was queued before and after it, with its own receipt."""
+def test_bulk_bodies_are_batches_of_their_own(direction):
+    """They leave between what was queued before and after them, with their own receipts."""
     outgoing = direction.outgoing
     assert direction.tell("log", b"before")
-    receipt = outgoing.offer_bulk(TELL, "file", NULL, b"bulk")
+    receipt = outgoing.offer(TELL, "file", b"\x04", b"bulk")
     assert direction.tell("log", b"after")
     outgoing.close_batch()
     found = list(outgoing.take_unsent())
     assert [batch.bulk for batch in found] == [None, b"bulk", None]
     assert [batch.receipt for batch in found] == direction.receipts
     assert found[1].receipt is receipt
+
+
+def test_bulk_bodies_of_one_kind_and_subject_share_a_batch(direction):
+    """Up to so many bytes, one after another; every other message is in the next one."""
+    outgoing = direction.outgoing
+    half = bytes(BULK_FRAME_BYTES // 2)
+    for subject, body in (("a", b"one"), ("a", b"two"), ("b", b"else"), ("b", half), ("b", half)):
+        assert direction.bulk(TELL, subject, body)
+    assert direction.bulk(REPLY, "b", b"kind")
+    assert direction.offer(REPLY, "b", 5)
+    outgoing.close_batch()
+    found = list(outgoing.take_unsent())
+    assert [batch.bulk for batch in found] == [
+        b"onetwo",
+        b"else" + half,
+        half,
+        b"kind",
+        None,
+    ]
+    for batch in found:
+        direction.arrive(frame_of(batch))
+        outgoing.sent(batch, 0.0)
+    direction.finish()
+    direction.tell_back()
+    direction.check_settled()
 
 
 def test_closing_nothing_makes_no_batch(direction):
@@ -152,7 +177,7 @@ def test_a_subject_that_cannot_be_carried_is_refused_at_once(direction, bad):
     assert direction.tell("log", b"others")
     for offer in (
         lambda: outgoing.offer(TELL, bad, b"x", raw=True),
-        lambda: outgoing.offer_bulk(TELL, bad, NULL, b"x"),
+        lambda: outgoing.offer(TELL, bad, b"\x01", b"x"),
     ):
         with pytest.raises(InvalidMessage):
             offer()
@@ -180,7 +205,7 @@ def test_credit_is_used_to_the_byte():
         assert direction.bulk(TELL, "log", bytes(20_000))
         assert direction.tell("log", b"open")
         free = outgoing.credit.left(0) - open_cost(outgoing)
-        size = free - MESSAGE_BUDGET_BYTES - RUN_HEAD_BYTES - 1 - 3 + surplus
+        size = free - MESSAGE_BUDGET_BYTES - RUN_HEAD_BYTES - len(dumps(free)) - 3 + surplus
         assert direction.bulk(TELL, "log", bytes(size)) is not surplus
         assert outgoing.starved == bool(surplus)
         direction.carry()
@@ -252,7 +277,7 @@ def test_unacknowledged_batches_are_bounded(kind):
     fill_batches(outgoing, constants.UNACKNOWLEDGED_BATCHES - 1, kind)
     assert outgoing.offer(kind, "open", b"\xf6") is not None
     assert outgoing.offer(kind, "joins", b"\xf6") is not None
-    assert outgoing.offer_bulk(kind, "log", NULL, b"x") is None
+    assert outgoing.offer(kind, "log", b"\x01", b"x") is None
     assert outgoing.starved
     outgoing.close_batch()
     assert outgoing.offer(kind, "log", b"\xf6") is None
@@ -269,7 +294,7 @@ def test_unhandled_batches_are_bounded_for_credited_messages():
         fill_batches(outgoing, 1)
         outgoing.acknowledge(outgoing.next_number - 1)
     assert outgoing.offer(TELL, "log", b"\xf6") is not None
-    assert outgoing.offer_bulk(TELL, "log", NULL, b"x") is None
+    assert outgoing.offer(TELL, "log", b"\x01", b"x") is None
     fill_batches(outgoing, 1, REPLY)
     outgoing.acknowledge(outgoing.next_number - 1)
     assert outgoing.offer(REPLY, "", b"\xf6") is not None
@@ -435,7 +460,7 @@ def test_every_receipt_that_waits_fails_once_with_its_outcome(direction, surely)
     fill_batches(outgoing, 4)
     outgoing.acknowledge(2)
     outgoing.on_handled([1])
-    assert outgoing.offer_bulk(REPLY, "", dumps([1, 0, None]), b"bulk") is not None
+    assert outgoing.offer(REPLY, "", dumps([1, 0, 4]), b"bulk") is not None
     assert outgoing.offer(TELL, "log", b"open", raw=True) is not None
     _, handled_not, sent, sent_too, numbered, opened = direction.receipts
     left = "not_delivered" if surely else "unknown"
@@ -457,7 +482,7 @@ def test_after_the_end_nothing_finds_room(direction):
     assert outgoing.raw_subject is None
     assert outgoing.offer(TELL, "log", b"x", raw=True) is None
     assert outgoing.offer(REPLY, "", b"\xf6") is None
-    assert outgoing.offer_bulk(TELL, "log", NULL, b"x") is None
+    assert outgoing.offer(TELL, "log", b"\x01", b"x") is None
     assert not outgoing.unsent
     assert outgoing.idle
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from deliveries import NULL, Direction, frame_of
+from deliveries import Direction, frame_of
 from mesh import constants
 from mesh.errors import InvalidMessage
 from mesh.limits import CHUNK_BYTES, CHUNKS_UNDER_WAY
+from mesh.wire.cbor import dumps
 from mesh.wire.messages import ABANDON, CHUNK, LARGE, NESTED_REQUESTS, REPLY, REQUEST, TELL
 
 WINDOW = 64 * 1024
@@ -116,6 +117,7 @@ def test_chunks_take_no_credit_and_wait_for_none(direction):
     announce(direction)
     while direction.bulk(TELL, "other", bytes(1000)):
         pass
+    direction.outgoing.close_batch()
     left = direction.outgoing.credit.left(0)
     assert CHUNK in kinds(direction.flush())
     assert direction.outgoing.credit.left(0) == left
@@ -230,7 +232,7 @@ def test_without_room_for_its_announcement_nothing_is_begun(direction):
 def test_a_subject_that_cannot_be_is_refused_at_once(direction):
     """Nothing is announced."""
     with pytest.raises(InvalidMessage):
-        direction.outgoing.offer_large(TELL, "half \ud800", NULL, bytes(PART))
+        direction.outgoing.offer_large(TELL, "half \ud800", dumps(PART), bytes(PART))
     assert direction.outgoing.idle
 
 
@@ -240,7 +242,7 @@ def test_a_subject_that_cannot_be_is_refused_at_once(direction):
 def test_its_receipt_stands_for_the_whole_message(direction):
     """Delivered with the last chunk, and handled when its handler is done; once each."""
     outgoing = direction.outgoing
-    receipt = outgoing.offer_large(TELL, "log", NULL, bytes(2 * PART))
+    receipt = outgoing.offer_large(TELL, "log", dumps(2 * PART), bytes(2 * PART))
     direction.sent.append((TELL, "log", bytes(2 * PART)))
     deliver(direction, direction.flush())
     frames = direction.flush()
@@ -269,7 +271,7 @@ def test_its_receipt_stands_for_the_whole_message(direction):
 def test_how_a_large_message_fails(direction, chunks_sent, arrived, outcome):
     """Surely not delivered until its last chunk has left; then nobody knows."""
     outgoing = direction.outgoing
-    receipt = outgoing.offer_large(TELL, "log", NULL, bytes(3 * PART))
+    receipt = outgoing.offer_large(TELL, "log", dumps(3 * PART), bytes(3 * PART))
     if chunks_sent is not None:
         deliver(direction, direction.flush())
         outgoing.put_chunks()
@@ -284,12 +286,12 @@ def test_how_a_large_message_fails(direction, chunks_sent, arrived, outcome):
     assert outgoing.fail_all(surely=False) == []
     assert outgoing.idle
     assert not outgoing.put_chunks()
-    assert outgoing.offer_large(TELL, "log", NULL, bytes(3 * PART)) is None
+    assert outgoing.offer_large(TELL, "log", dumps(3 * PART), bytes(3 * PART)) is None
 
 
 def test_who_has_told_all_it_got_has_not_got_what_is_unacknowledged(direction):
     """Though the last chunk has left."""
-    receipt = direction.outgoing.offer_large(TELL, "log", NULL, bytes(2 * PART))
+    receipt = direction.outgoing.offer_large(TELL, "log", dumps(2 * PART), bytes(2 * PART))
     deliver(direction, direction.flush())
     direction.flush()
     assert (receipt, "not_delivered") in direction.outgoing.fail_all(surely=True)

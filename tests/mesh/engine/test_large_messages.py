@@ -11,7 +11,6 @@ from mesh.wire.cbor import dumps
 from mesh.wire.messages import ABANDON, CHUNK, GRANT, LARGE, REPLY, REQUEST, TELL
 
 WINDOW = 64 * 1024
-NULL = b"\xf6"
 
 
 @pytest.fixture
@@ -20,9 +19,10 @@ def both(pair):
     return pair(window_bytes=WINDOW, max_message_bytes=8 * WINDOW).meet()
 
 
-def send(both, body, subject="log", *, kind=TELL, item=NULL, tag=None):
+def send(both, body, subject="log", *, kind=TELL, item=None, tag=None):
     """Alice announces a large message to bob; its receipt."""
     outgoing = both.to_bob.delivery.outgoing
+    item = dumps(len(body)) if item is None else item
     receipt = outgoing.offer_large(kind, subject, item, body, tag=tag)
     flush(both)
     return receipt
@@ -76,8 +76,8 @@ def test_a_message_many_times_the_window_arrives(both, bodies):
 @pytest.mark.parametrize(
     ("kind", "item", "content", "arrives"),
     [
-        (REQUEST, dumps([7, 500, None]), b"x" * 20_000, [7, 500, b"x" * 20_000]),
-        (REPLY, dumps([7, 0, None]), b"x" * 20_000, [7, 0, b"x" * 20_000]),
+        (REQUEST, dumps([7, 500, 20_000]), b"x" * 20_000, [7, 500, b"x" * 20_000]),
+        (REPLY, dumps([7, 0, 20_000]), b"x" * 20_000, [7, 0, b"x" * 20_000]),
         (messages.request_kind(3), b"", dumps([7, 500, "x" * 9000]), [7, 500, "x" * 9000]),
         (TELL, b"", dumps({"x": "y" * 20_000}), {"x": "y" * 20_000}),
     ],
@@ -189,7 +189,7 @@ def test_grants_that_find_no_room_are_told_later(both, bodies):
 def test_what_is_abandoned_leaves_nothing_behind(both, seconds):
     """Before its grant, or in the middle: its room returns, and the next one goes its way."""
     both.world.tamper = lambda _s, _r, frame: [frame]
-    send(both, b"x" * (8 * WINDOW), "ask", kind=REQUEST, item=dumps([7, 1, None]), tag=7)
+    send(both, b"x" * (8 * WINDOW), "ask", kind=REQUEST, item=dumps([7, 1, 8 * WINDOW]), tag=7)
     both.world.run(seconds)
     assert both.to_bob.delivery.outgoing.abandon(7)
     flush(both)
@@ -292,7 +292,7 @@ def test_grants_and_ends_of_nothing_mean_nothing(both, number):
 def test_a_grant_before_its_announcement_has_left_changes_no_order(both, bodies):
     """The peer guesses the number: its chunks follow the announcement all the same."""
     outgoing = both.to_bob.delivery.outgoing
-    assert outgoing.offer_large(TELL, "log", NULL, b"x" * WINDOW) is not None
+    assert outgoing.offer_large(TELL, "log", dumps(WINDOW), b"x" * WINDOW) is not None
     outgoing.lanes.grant(1)
     flush(both)
     both.world.run(1)
@@ -302,7 +302,7 @@ def test_a_grant_before_its_announcement_has_left_changes_no_order(both, bodies)
 
 def test_several_chunks_in_one_run_are_malformed(both):
     """One of them could complete a message, and the run would be two things."""
-    say(both, LARGE, [1, TELL, 4, NULL])
+    say(both, LARGE, [1, TELL, 4, dumps(4)])
     say(both, CHUNK, [1, b"ab"], [1, b"cd"])
     assert both.counts("dropped.malformed") == (0, 1)
     assert both.bob.saw(events.RunReceived) == []
@@ -312,7 +312,7 @@ def test_several_chunks_in_one_run_are_malformed(both):
 def test_several_messages_may_end_in_one_batch(both, bodies):
     """Their room returns when all runs of it are handled, and not before."""
     both.bob.handle = False
-    say(both, LARGE, [1, TELL, 2, NULL], [2, TELL, 3, NULL])
+    say(both, LARGE, [1, TELL, 2, dumps(2)], [2, TELL, 3, dumps(3)])
     outgoing = both.to_bob.delivery.outgoing
     for subject, item in (("a", [1, b"ab"]), ("b", [2, b"cde"])):
         outgoing.offer(CHUNK, subject, dumps(item))

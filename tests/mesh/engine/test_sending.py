@@ -7,6 +7,7 @@ from mesh.delivery.outgoing import Outgoing
 from mesh.engine import events
 from mesh.session.states import State, Trigger
 from mesh.wire import frames, messages
+from mesh.wire.cbor import dumps
 
 
 def frames_of(both, name, since=0):
@@ -225,7 +226,7 @@ def test_a_flush_without_a_delivery_is_nothing(met):
 def test_a_bulk_body_travels_beside_the_array(met, bodies):
     """In one frame, sealed apart."""
     delivery = met.to_bob.delivery
-    delivery.outgoing.offer_bulk(messages.TELL, "s", b"\xf6", b"b" * 100_000)
+    delivery.outgoing.offer(messages.TELL, "s", dumps(100_000), b"b" * 100_000)
     met.alice.engine.flush(delivery, met.world.now)
     met.world.collect(met.alice)
     met.world.run(1)
@@ -268,7 +269,7 @@ def test_a_large_message_goes_in_chunks_once_it_is_granted_room(pair):
     body = bytes(300_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(granting.outgoing, "_has_room", lambda *_: False)
-        outgoing.offer_large(messages.TELL, "s", b"\xf6", body)
+        outgoing.offer_large(messages.TELL, "s", dumps(300_000), body)
         both.alice.engine.flush(both.to_bob.delivery, both.world.now)
         both.world.collect(both.alice)
         both.world.run(0.1)

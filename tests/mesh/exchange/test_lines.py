@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliveries import NULL, Direction, encoded_item
+from deliveries import Direction, encoded_item
 from mesh.constants import LARGE_PER_CLASS, NESTED_WHOLE_BYTES
 from mesh.exchange.lines import REPLIES, Lines, Message, offer
 from mesh.wire.cbor import dumps
@@ -91,7 +91,7 @@ class Queue:
 def told(subject, body):
     """A direct message as the postbox makes it."""
     if len(body) >= WHOLE:
-        return Message(TELL, subject, NULL, bulk=body)
+        return Message(TELL, subject, dumps(len(body)), bulk=body)
     return Message(TELL, subject, body, raw=True)
 
 
@@ -99,7 +99,7 @@ def asked(kind, size, call_id=1):
     """A request or reply of so many bytes."""
     body = b"x" * size
     if size >= WHOLE:
-        return Message(kind, "", encoded_item(kind, None, call_id)[1], bulk=body, call_id=call_id)
+        return Message(kind, "", encoded_item(kind, size, call_id)[1], bulk=body, call_id=call_id)
     return Message(kind, "", encoded_item(kind, body, call_id)[1], call_id=call_id)
 
 
@@ -124,8 +124,8 @@ def test_what_is_too_large_for_a_batch_is_announced(queue, kind):
     outgoing = queue.outgoing
     whole = outgoing.whole_bytes(kind)
     for large in (False, True):
-        item = NULL if kind == TELL else encoded_item(kind, None, 1)[1]
         size = whole + large
+        item = encoded_item(kind, size, 1)[1]
         for encoded, bulk in ((dumps(bytes(size - 3)), None), (item, bytes(size))):
             message = Message(kind, "s" if large else "t", encoded, bulk=bulk)
             assert message.size == size

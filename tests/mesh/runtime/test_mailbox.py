@@ -62,6 +62,7 @@ async def test_large_bytes_travel_beside_the_array(kind):
     body = b"x" * BULK_BYTES
     (call,) = await begin(wire.mailbox.call("ask", kind(body), 5))
     await wire.mailbox.reply("other", 7, REPLY_OK, kind(body))
+    await turns()
     assert wire.bodies(REQUEST) == [[1, 5001, body]]
     assert wire.bodies(REPLY) == [[7, REPLY_OK, body]]
     assert wire.outgoing.unacknowledged[1].bulk == body

@@ -329,35 +329,54 @@ def test_bytes_after_the_body_are_malformed() -> None:
 @pytest.mark.parametrize("bulk", [b"x" * 20_000, memoryview(b"x" * 20_000), b""])
 def test_a_bulk_body_takes_its_place(bulk: bytes | memoryview) -> None:
     """The body of a tell, or the last element of a request or reply; its bytes are in the cost."""
+    size = len(bulk)
     for run, expected in (
-        ([TELL, "a", [None]], [TELL, "a", [bulk]]),
-        ([REQUEST, "a", [[1, 2, None]]], [REQUEST, "a", [[1, 2, bulk]]]),
-        ([REPLY, "", [[1, 0, None]]], [REPLY, "", [[1, 0, bulk]]]),
+        ([TELL, "a", [size]], [TELL, "a", [bulk]]),
+        ([REQUEST, "a", [[1, 2, size]]], [REQUEST, "a", [[1, 2, bulk]]]),
+        ([REPLY, "", [[1, 0, size]]], [REPLY, "", [[1, 0, bulk]]]),
     ):
         body = decode_body(body_of(packed(*run)), bulk)
         assert opened(body).runs == [expected]
-        assert body.cost == len(cbor2.dumps(packed(*run))) + len(bulk)
+        assert body.cost == len(cbor2.dumps(packed(*run))) + size
+
+
+def test_several_bulk_bodies_lie_one_after_another() -> None:
+    """Each is as long as the number in its place says."""
+    for kind, places, expected in (
+        (TELL, [4, 0, 3], [b"file", b"", b"two"]),
+        (REQUEST, [[1, 9, 4], [2, 9, 3]], [[1, 9, b"file"], [2, 9, b"two"]]),
+    ):
+        body = decode_body(body_of(packed(kind, "a", places)), b"filetwo")
+        assert opened(body).runs == [[kind, "a", expected]]
+        assert body.message_count == len(places)
 
 
 @pytest.mark.parametrize(
     "runs",
     [
         [],
-        [[TELL, "a", [1]]],
-        [[TELL, "a", [[None]]]],
-        [[TELL, "a", [None, None]]],
-        [[TELL, "a", [None]], [TELL, "b", [None]]],
-        [[REQUEST, "a", [None]]],
+        [[TELL, "a", [None]]],
+        [[TELL, "a", [True]]],
+        [[TELL, "a", [4.0]]],
+        [[TELL, "a", [3]]],
+        [[TELL, "a", [5]]],
+        [[TELL, "a", [-4]]],
+        [[TELL, "a", [5, -1]]],
+        [[TELL, "a", [2, 1]]],
+        [[TELL, "a", [2, 3]]],
+        [[TELL, "a", [[4]]]],
+        [[TELL, "a", [2]], [TELL, "b", [2]]],
+        [[REQUEST, "a", [4]]],
         [[REQUEST, "a", [[]]]],
-        [[REQUEST, "a", [[1, None, 2]]]],
-        [[REPLY, "a", [{"a": None}]]],
-        [[REPLY, "a", ["None"]]],
-        [[CANCEL, "a", [None]]],
-        [[9, "a", [None]]],
+        [[REQUEST, "a", [[1, 4, None]]]],
+        [[REPLY, "a", [{"a": 4}]]],
+        [[REPLY, "a", ["4"]]],
+        [[CANCEL, "a", [4]]],
+        [[9, "a", [4]]],
     ],
 )
-def test_a_bulk_body_without_one_place_is_malformed(runs: list[Any]) -> None:
-    """One run, one message, None in the place, and a kind that has one."""
+def test_bulk_bodies_without_their_places_are_malformed(runs: list[Any]) -> None:
+    """One run of a kind that has such places, and lengths in them that make up the bulk."""
     with pytest.raises(MalformedFrame):
         opened(decode_body(body_of(*(packed(*run) for run in runs)), b"bulk"))
 
