@@ -32,6 +32,7 @@ from mesh.runtime.trustees import Trust
 from mesh.runtime.watches import presences_of
 from mesh.trust.policy import Policy
 from mesh.wire.cbor import dumps
+from mesh.wire.messages import TELL
 
 F = TypeVar("F", bound=Callable[..., Any])
 AnyPeer = Peer | NodeId | str
@@ -63,7 +64,9 @@ class Node:
         self._identity: Identity | None = None
         self._running: Running | None = None
         self._closed: asyncio.Event | None = None
+        # By every way in which a peer may be named.
         self._outgoing: dict[object, Outgoing] = {}
+        self._mailboxes: dict[object, Mailbox] = {}
         self._on_failure: Callable[[Peer, DeliveryFailed], None] | None = None
 
     def __repr__(self) -> str:
@@ -137,6 +140,7 @@ class Node:
         running.dispatch.on_failure = self._on_failure
         self._running = running
         self._outgoing = running.dispatch.outgoing
+        self._mailboxes = running.dispatch.named
         try:
             running.open()
             await running.control.open(self._home)
@@ -169,6 +173,7 @@ class Node:
     def _forget(self) -> None:
         self._running = None
         self._outgoing = {}
+        self._mailboxes = {}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -341,7 +346,7 @@ class Node:
                         receipt = outgoing.receipt
                         return receipt
             elif outgoing.packed_subject == subject and not isinstance(body, BYTES_LIKE):
-                receipt = outgoing.join(dumps(body))
+                receipt = outgoing.join(TELL, subject, dumps(body))
                 if receipt is not None:
                     return receipt
         check_subject(subject)
@@ -367,10 +372,10 @@ class Node:
         return await self._mailbox(peer).call(subject, body, timeout)
 
     def _mailbox(self, peer: AnyPeer) -> Mailbox:
-        dispatch = self._live.dispatch
         try:
-            return dispatch.named[peer]
+            return self._mailboxes[peer]
         except (KeyError, TypeError):
+            dispatch = self._live.dispatch
             peer_id = self._find(peer)
         mailbox = dispatch.mailboxes.get(peer_id)
         if mailbox is None:

@@ -6,8 +6,8 @@ acknowledged it, whatever session or connection carries it.
 `Outgoing` is touched once for every message sent, so its first attributes are a contract with
 the caller on the hot path: while `raw_subject` is the subject of a direct message with a bytes
 body and `budget` covers its length + `limits.MESSAGE_BUDGET_BYTES`, `append(body)` and the
-subtraction of that cost queue the message, and `receipt` stands for it. While `packed_subject` is
-the subject of one with another body, `join` queues it encoded. Everything else goes through
+subtraction of that cost queue the message, and `receipt` stands for it. An encoded message of the
+kind and subject of the open run is queued by `join`. Everything else goes through
 `offer`, and what is too large for a batch (`whole_bytes`) through `offer_large`.
 """
 
@@ -37,6 +37,7 @@ from mesh.wire.messages import (
     DEPTHS,
     LARGE,
     REPLY,
+    REQUEST,
     RUNS_MAX,
     TELL,
     encode_packed_run,
@@ -45,6 +46,8 @@ from mesh.wire.messages import (
 # A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
 # the array and for what packs it).
 _RUN_HEAD_BYTES: Final = 16
+# Kinds of small messages that may join an open run unseen; deeper requests have less room.
+_JOINED: Final = frozenset({TELL, REQUEST, REPLY})
 # From 20 ms to ten seconds.
 _DOUBLINGS: Final = 9
 
@@ -72,6 +75,7 @@ class Outgoing:
     ) -> None:
         self.raw_subject: str | None = None
         self.packed_subject: str | None = None
+        self.packed_kind = 0
         self.append: Callable[[bytes], None] = _nothing_open
         self.budget = 0
         self.receipt: Any = None
@@ -167,16 +171,22 @@ class Outgoing:
         run.bodies.append(encoded)
         self.budget -= cost
         if bulk is None:
-            hot = subject if kind == TELL and self._any_small_body_fits else None
+            hot = subject if self._any_small_body_fits and kind in _JOINED else None
             self.raw_subject, self.packed_subject = (hot, None) if raw else (None, hot)
+            self.packed_kind = kind
         elif run.beside is not None:
             run.beside.append(bulk)
         return self.receipt
 
-    def join(self, encoded: bytes) -> Any:
-        """Queue one message of `packed_subject`: the receipt, or None if it has to be offered."""
+    def join(self, kind: int, subject: str, encoded: bytes) -> Any:
+        """Queue an encoded message in the open run: the receipt, or None if it is to be offered."""
         cost = len(encoded) + MESSAGE_BUDGET_BYTES
-        if cost > self.budget or cost > BULK_BYTES:
+        if (
+            subject != self.packed_subject
+            or kind != self.packed_kind
+            or cost > self.budget
+            or cost > BULK_BYTES
+        ):
             return None
         self.budget -= cost
         self.append(encoded)

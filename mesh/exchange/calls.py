@@ -4,7 +4,7 @@ Requests and replies are ordinary messages of a delivery; this room knows their 
 of them are still waiting. What waits is an opaque token: a future to the runtime.
 """
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mesh.errors import BufferFull, CallFailed, Denied, MalformedFrame, MeshError, NoHandler
 from mesh.limits import CALLS_PER_PEER
@@ -16,31 +16,17 @@ Token = TypeVar("Token")
 _TEXT_MAX = 2000
 
 
-class Request(NamedTuple):
-    """A request as it arrived: the caller's number for it, its time left, and its body."""
+def decode_item(item: object) -> tuple[int, int, Any]:
+    """The caller's number for it, its milliseconds or status, and the body of a request or reply.
 
-    call_id: int
-    timeout_seconds: float
-    body: object
-
-
-class Reply(NamedTuple):
-    """A reply as it arrived."""
-
-    call_id: int
-    status: int
-    body: object
-
-
-def decode_request(item: object) -> Request:
-    """Raises MalformedFrame when the item is not a request."""
-    call_id, timeout_ms, body = _item(item)
-    return Request(call_id, timeout_ms / 1000, body)
-
-
-def decode_reply(item: object) -> Reply:
-    """Raises MalformedFrame when the item is not a reply."""
-    return Reply(*_item(item))
+    Raises MalformedFrame when the item is neither.
+    """
+    if type(item) is not list or len(item) != 3:
+        raise MalformedFrame("a request or reply is not an array of three")
+    call_id, number, body = item
+    if type(call_id) is not int or type(number) is not int or call_id < 0 or number < 0:
+        raise MalformedFrame("a request or reply does not begin with two numbers")
+    return call_id, number, body
 
 
 def decode_cancel(item: object) -> int:
@@ -48,15 +34,6 @@ def decode_cancel(item: object) -> int:
     if type(item) is not int or item < 0:
         raise MalformedFrame("a cancelled call is named by its number")
     return item
-
-
-def _item(item: object) -> tuple[int, int, object]:
-    if type(item) is not list or len(item) != 3:
-        raise MalformedFrame("a request or reply is not an array of three")
-    call_id, number, body = item
-    if type(call_id) is not int or type(number) is not int or call_id < 0 or number < 0:
-        raise MalformedFrame("a request or reply does not begin with two numbers")
-    return call_id, number, body
 
 
 def describe_failure(error: BaseException) -> list[str]:
@@ -79,51 +56,51 @@ def _carried(text: str) -> str:
     return text[:_TEXT_MAX].encode(errors="backslashreplace").decode()[:_TEXT_MAX]
 
 
-def error_of(reply: Reply, subject: str, peer: object) -> MeshError:
+def error_of(status: int, body: object, subject: str, peer: object) -> MeshError:
     """The error that a reply with another status than OK stands for; `peer`: who has replied."""
-    if reply.status == messages.REPLY_FAILED:
-        match reply.body:
+    if status == messages.REPLY_FAILED:
+        match body:
             case [str(kind), str(text)]:
                 return CallFailed(kind[:_TEXT_MAX], text[:_TEXT_MAX])
             case _:
                 return CallFailed("Unknown", "the peer did not say what failed")
-    if reply.status == messages.REPLY_NO_HANDLER:
+    if status == messages.REPLY_NO_HANDLER:
         return NoHandler(f"{peer} has no service {subject!r}")
-    if reply.status == messages.REPLY_DENIED:
+    if status == messages.REPLY_DENIED:
         return Denied(f"{peer} does not allow {subject!r}")
-    if reply.status == messages.REPLY_CANCELLED:
+    if status == messages.REPLY_CANCELLED:
         return CallFailed("Cancelled", "the handler was cancelled")
-    if reply.status == messages.REPLY_NOT_CARRIED:
-        text = reply.body if isinstance(reply.body, str) else "the reply could not be carried"
+    if status == messages.REPLY_NOT_CARRIED:
+        text = body if isinstance(body, str) else "the reply could not be carried"
         return CallFailed("InvalidMessage", text[:_TEXT_MAX])
-    return CallFailed("Unknown", f"reply status {reply.status}")
+    return CallFailed("Unknown", f"reply status {status}")
 
 
 class PendingCalls(Generic[Token]):
-    """Calls to one peer that wait for their replies."""
+    """Calls to one peer that wait for their replies; `waiting`: their tokens by number."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, Token] = {}
+        self.waiting: dict[int, Token] = {}
         self._next = 1
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def open(self, token: Token) -> int:
         """The number of a new call. Raises BufferFull over `CALLS_PER_PEER` waiting ones."""
-        if len(self._waiting) >= CALLS_PER_PEER:
+        if len(self.waiting) >= CALLS_PER_PEER:
             raise BufferFull(f"{CALLS_PER_PEER} calls to this peer wait for replies already")
         number = self._next
         self._next += 1
-        self._waiting[number] = token
+        self.waiting[number] = token
         return number
 
     def take(self, call_id: int) -> Token | None:
         """The call that a reply belongs to; None when it is over already."""
-        return self._waiting.pop(call_id, None)
+        return self.waiting.pop(call_id, None)
 
     def take_all(self) -> list[Token]:
         """All that wait: the peer is gone."""
-        waiting = list(self._waiting.values())
-        self._waiting.clear()
+        waiting = list(self.waiting.values())
+        self.waiting.clear()
         return waiting

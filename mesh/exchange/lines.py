@@ -74,58 +74,62 @@ Who = TypeVar("Who", bound=Waiter)
 
 
 class Lines(Generic[Who]):
-    """All who wait for room, and the messages they wait with."""
+    """All who wait for room, and the messages they wait with.
+
+    `by_key`: the lines in which somebody stands; as a rule there is none, which is seen without a
+    call.
+    """
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
-        self._lines: dict[Key, OrderedDict[Who, Message]] = {}
+        self.by_key: dict[Key, OrderedDict[Who, Message]] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(map(len, self.by_key.values()))
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self.by_key)
 
     def __contains__(self, who: Who) -> bool:
-        return any(who in line for line in self._lines.values())
+        return any(who in line for line in self.by_key.values())
 
     def key_of(self, message: Message) -> Key:
         """The line in which this message would stand."""
         key = messages.DEPTHS.get(message.kind, REPLIES)
         # Whoever stands there may be of its subject, and on the way to the line of that.
-        return key if key in self._lines else self._apart(message, key)
+        return key if key in self.by_key else self._apart(message, key)
 
     def hold_up(self, message: Message) -> bool:
         """Whether somebody stands in the line of this message already."""
-        return bool(self._lines) and self.key_of(message) in self._lines
+        return bool(self.by_key) and self.key_of(message) in self.by_key
 
     def enter(self, key: Key, who: Who, message: Message) -> bool:
         """Stand at the end of a line. Whether nobody stood there before."""
         # Nothing of its subject may overtake it there.
         self._outgoing.close_hot_path()
-        line = self._lines.setdefault(key, OrderedDict())
+        line = self.by_key.setdefault(key, OrderedDict())
         line[who] = message
         return len(line) == 1
 
     def leave(self, who: Who) -> bool:
         """Not wait any more. Whether it stood in a line."""
-        for key, line in self._lines.items():
+        for key, line in self.by_key.items():
             if line.pop(who, None) is not None:
                 if not line:
-                    del self._lines[key]
+                    del self.by_key[key]
                 return True
         return False
 
     def in_order(self) -> list[Key]:
         """The lines in which somebody stands, in the order in which they go on."""
-        return sorted(self._lines, key=_urgency)
+        return sorted(self.by_key, key=_urgency)
 
     def take(self, key: Key) -> Iterator[tuple[Who, Message]]:
         """Those in one line, each taken out; what has turned out to stand elsewhere goes there.
 
         The line is there until the last was taken and dealt with, so that nobody overtakes it.
         """
-        line = self._lines.get(key, OrderedDict())
+        line = self.by_key.get(key, OrderedDict())
         try:
             while line:
                 who, message = line.popitem(last=False)
@@ -138,12 +142,12 @@ class Lines(Generic[Who]):
                     yield who, message
         finally:
             # Also when whoever takes them fails with the last: an empty line holds nobody up.
-            if not line and self._lines.get(key) is line:
-                del self._lines[key]
+            if not line and self.by_key.get(key) is line:
+                del self.by_key[key]
 
     def put_back(self, key: Key, who: Who, message: Message) -> None:
         """It found no room: it is the next again."""
-        line = self._lines.setdefault(key, OrderedDict())
+        line = self.by_key.setdefault(key, OrderedDict())
         line[who] = message
         line.move_to_end(who, last=False)
         if isinstance(key, str) and not self._is_held_up_by_lanes(message):
@@ -154,8 +158,8 @@ class Lines(Generic[Who]):
 
         Apart they would be passed by whoever needs less of it, again and again.
         """
-        line = self._lines.pop(subject)
-        first = self._lines.setdefault(_FIRST, OrderedDict())
+        line = self.by_key.pop(subject)
+        first = self.by_key.setdefault(_FIRST, OrderedDict())
         while line:
             who, message = line.popitem()
             first[who] = message
@@ -164,23 +168,23 @@ class Lines(Generic[Who]):
     @property
     def reply_bytes(self) -> int:
         """What the replies take that wait."""
-        lines = [self._lines.get(key) for key in (REPLIES, _LARGE_REPLIES)]
+        lines = [self.by_key.get(key) for key in (REPLIES, _LARGE_REPLIES)]
         return sum(message.size for line in lines if line for message in line.values())
 
     def clear(self) -> list[Who]:
         """Nobody waits any more: those who did."""
-        waiters = [who for line in self._lines.values() for who in line]
+        waiters = [who for line in self.by_key.values() for who in line]
         # Also for whoever is about to take the next out of one.
-        for line in self._lines.values():
+        for line in self.by_key.values():
             line.clear()
-        self._lines.clear()
+        self.by_key.clear()
         return waiters
 
     def _apart(self, message: Message, key: Key) -> Key:
         """The line beside `key` for what a large message holds up, or a large one without place."""
         kind, tell = message.kind, message.kind == messages.TELL
         apart: Key = message.subject if tell else _LARGE + class_of(kind)
-        behind = apart in self._lines and (tell or self._is_large(message))
+        behind = apart in self.by_key and (tell or self._is_large(message))
         return apart if behind or self._is_held_up_by_lanes(message) else key
 
     def _is_held_up_by_lanes(self, message: Message) -> bool:

@@ -29,7 +29,7 @@ class Crew(Generic[Unit]):
     """At most `limit` tasks that call `work(unit)`; `turn`: size of what they do at a stretch.
 
     What `work` raises is logged, and the others go on; CancelledError ends the task that it was
-    meant for, and another takes its place.
+    meant for, and another takes its place. `at_work`: the task of whichever `work` has just begun.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Crew(Generic[Unit]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._joining = False
         self._pausing = 0
+        self.at_work: asyncio.Task[None] | None = None
         self.retired = False
         self.stopped = False
 
@@ -129,6 +130,7 @@ class Crew(Generic[Unit]):
                 left -= unit.size
                 if queue:
                     self.join_later()
+                self.at_work = task
                 try:
                     await work(unit)
                 except Exception:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.delivery.delivery import Delivery
 from mesh.errors import CallTimeout, MalformedFrame, MeshError
-from mesh.exchange.calls import PendingCalls, decode_reply, describe_failure, error_of
+from mesh.exchange.calls import PendingCalls, decode_item, describe_failure, error_of
 from mesh.exchange.lines import Message
 from mesh.limits import BULK_BYTES
 from mesh.model import Peer
@@ -13,7 +13,7 @@ from mesh.runtime.nesting import depth_of_call
 from mesh.runtime.postbox import BYTES_LIKE, Postbox, copied
 from mesh.runtime.timeouts import Timeouts
 from mesh.wire import messages
-from mesh.wire.cbor import dumps_unchecked
+from mesh.wire.cbor import dumps, dumps_unchecked
 
 if TYPE_CHECKING:
     from mesh.runtime.pump import Pump
@@ -29,7 +29,7 @@ class Mailbox(Postbox):
     def __init__(self, peer: Peer, delivery: Delivery, pump: "Pump") -> None:
         super().__init__(peer, delivery, pump)
         self.calls: PendingCalls[tuple[str, float, asyncio.Future[Any]]] = PendingCalls()
-        self._timeouts = Timeouts(self._expire)
+        self._timeouts = Timeouts(self.calls.waiting, self._expire)
 
     async def call(self, subject: str, body: object, timeout: float) -> Any:
         """Send a request and wait for its reply, `timeout` seconds in all.
@@ -41,23 +41,24 @@ class Mailbox(Postbox):
         timeout = min(timeout, _LONGEST_CALL_SECONDS)
         if not timeout > 0:
             raise CallTimeout(f"a timeout of {timeout:g} s leaves no time for {subject!r}")
+        depth = depth_of_call()
+        kind = messages.request_kind(depth) if depth else messages.REQUEST
         future: asyncio.Future[Any] = self._loop.create_future()
-        kind = messages.request_kind(depth_of_call())
         call_id = self.calls.open((subject, timeout, future))
         try:
-            patience_ms = int(timeout * 1000) + 1
-            message = self._item(kind, subject, call_id, patience_ms, body)
-            if self._lines.hold_up(message) or self._queue(message) is None:
-                self._enter(future, message)
-            else:
-                self._flush_soon()
+            encoded, bulk = self._item(call_id, int(timeout * 1000) + 1, body)
+            if bulk is not None or self.outgoing.join(kind, subject, encoded) is None:
+                message = Message(kind, subject, encoded, bulk, call_id=call_id)
+                if self._lines.hold_up(message) or self._queue(message) is None:
+                    self._enter(future, message)
+                else:
+                    self._flush_soon()
             self._timeouts.add(call_id, timeout)
             return await future
         except (asyncio.CancelledError, CallTimeout):
             self._give_up(subject, call_id, future)
             raise
         finally:
-            self._timeouts.discard(call_id)
             self.calls.take(call_id)
 
     def _expire(self, call_id: int) -> None:
@@ -87,26 +88,26 @@ class Mailbox(Postbox):
         How many of them are no replies at all.
         """
         malformed = 0
-        take = self.calls.take
+        take = self.calls.waiting.pop
         for item in items:
             try:
-                reply = decode_reply(item)
+                call_id, status, body = decode_item(item)
             except MalformedFrame:
                 malformed += 1
                 continue
-            waiting = take(reply.call_id)
+            waiting = take(call_id, None)
             if waiting is None or waiting[2].done():
                 continue
-            if reply.status == messages.REPLY_OK:
-                waiting[2].set_result(reply.body)
+            if status == messages.REPLY_OK:
+                waiting[2].set_result(body)
             else:
-                waiting[2].set_exception(error_of(reply, waiting[0], self.peer))
+                waiting[2].set_exception(error_of(status, body, waiting[0], self.peer))
         return malformed
 
     @property
     def replies_wait(self) -> bool:
         """Whether replies that find no room hold as much memory as may be kept for the peer."""
-        waiting = self._lines and self._lines.reply_bytes > self.outgoing.kept_bytes
+        waiting = self._lines.by_key and self._lines.reply_bytes > self.outgoing.kept_bytes
         return bool(waiting) and self._ended is None
 
     async def few_replies_wait(self) -> None:
@@ -119,32 +120,33 @@ class Mailbox(Postbox):
     async def reply(self, subject: str, call_id: int, status: int, body: object) -> None:
         """Answer a request; a body that cannot be carried becomes an error for the caller."""
         try:
-            message = self._item(messages.REPLY, "", call_id, status, body)
+            encoded, bulk = self._item(call_id, status, body)
         except Exception as error:
             why = _why_not_carried(subject, error)
-            message = self._item(messages.REPLY, "", call_id, messages.REPLY_NOT_CARRIED, why)
+            encoded, bulk = self._item(call_id, messages.REPLY_NOT_CARRIED, why)
         if self._ended is not None:
             raise self._ended.with_traceback(None)
+        if bulk is None and self.outgoing.join(messages.REPLY, "", encoded) is not None:
+            return
+        message = Message(messages.REPLY, "", encoded, bulk)
         if self._lines.hold_up(message) or self._queue(message) is None:
             await self._stand_in_line(message)
         else:
             self._flush_soon()
 
-    def _item(self, kind: int, subject: str, call_id: int, number: int, body: object) -> Message:
-        asked = None if kind == messages.REPLY else call_id
+    def _item(self, call_id: int, number: int, body: object) -> tuple[bytes, bytes | None]:
+        """The item of a request or reply, and the bytes body that travels apart from it."""
+        head = messages.item_head(call_id, number)
         if isinstance(body, BYTES_LIKE):
             octets = body if type(body) is bytes else copied(body)
             if len(octets) >= BULK_BYTES:
                 self._check_size(len(octets))
-                placeholder = messages.item_head(call_id, number) + dumps_unchecked(len(octets))
-                return Message(kind, subject, placeholder, octets, call_id=asked)
+                return head + dumps_unchecked(len(octets)), octets
             body = octets
-        if kind == messages.REPLY:
-            encoded = messages.encode_reply(call_id, number, body)
-        else:
-            encoded = messages.encode_request(call_id, number, body)
-        self._check_size(len(encoded))
-        return Message(kind, subject, encoded, call_id=asked)
+        encoded = head + dumps(body)
+        if len(encoded) > self.outgoing.max_message_bytes:
+            self._check_size(len(encoded))
+        return encoded, None
 
     def end(self, error: MeshError) -> None:
         """The peer's instance is gone: whoever waits for room or for a reply is told."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from mesh.counters import Counters
 from mesh.engine.events import RunReceived
 from mesh.errors import CallFailed, MalformedFrame, MeshError
-from mesh.exchange.calls import Request, decode_request, describe_failure
+from mesh.exchange.calls import decode_item, describe_failure
 from mesh.limits import CALLS_PER_PEER
 from mesh.runtime import nesting, workers
 from mesh.runtime.crew import Crew
@@ -43,18 +43,20 @@ class _Waiting(NamedTuple):
 class _Work:
     """One request, and the task that answers it while it runs. `left`: others of its run."""
 
-    __slots__ = ("cancelled", "handler", "left", "request", "run", "task", "until")
+    __slots__ = ("body", "call_id", "cancelled", "handler", "left", "run", "task", "until")
     size = 1
 
     def __init__(
         self,
-        request: Request,
+        call_id: int,
+        body: Any,
         run: RunReceived,
         left: list[int],
         handler: Handler | None,
         until: float,
     ) -> None:
-        self.request = request
+        self.call_id = call_id
+        self.body = body
         self.run = run
         self.left = left
         self.handler = handler
@@ -117,21 +119,27 @@ class Requests:
             items = [None] * left[0]
         accepted: list[_Work] = []
         for item in items:
-            request = _request(item)
-            if request is not None:
-                work = _Work(request, run, left, handler, arrived + request.timeout_seconds)
-                # Two calls of one number could not be told apart: an honest peer has none.
-                if self._known.setdefault(request.call_id, work) is work:
-                    accepted.append(work)
-                    continue
-            self._counters["dropped.malformed"] += 1
-            self._done_with(run, left)
+            try:
+                call_id, patience_ms, body = decode_item(item)
+            except MalformedFrame:
+                self._drop(run, left)
+                continue
+            work = _Work(call_id, body, run, left, handler, arrived + patience_ms / 1000)
+            # Two calls of one number could not be told apart: an honest peer has none.
+            if self._known.setdefault(call_id, work) is work:
+                accepted.append(work)
+            else:
+                self._drop(run, left)
         if self._cancelled_early:
             for work in accepted:
-                if work.request.call_id in self._cancelled_early:
-                    self._cancelled_early.discard(work.request.call_id)
+                if work.call_id in self._cancelled_early:
+                    self._cancelled_early.discard(work.call_id)
                     self._cancel(work)
         self._crew.put(accepted)
+
+    def _drop(self, run: RunReceived, left: list[int]) -> None:
+        self._counters["dropped.malformed"] += 1
+        self._done_with(run, left)
 
     def cancel(self, call_ids: Iterable[int]) -> None:
         """The caller does not wait any more for these calls, if they are here."""
@@ -189,6 +197,7 @@ class Requests:
 
     async def _answer(self, work: _Work) -> None:
         """Handle one request to its end, whatever its handler does."""
+        task = self._crew.at_work
         # However long its reply takes, only a caller that still waits is worked for; and what it
         # does not take of the replies that are there is not made more.
         if self._mailbox.replies_wait:
@@ -196,7 +205,7 @@ class Requests:
         if work.until < self._loop.time():
             self._cancel(work)
         if not work.cancelled:
-            work.task = asyncio.current_task()
+            work.task = task
             try:
                 await self._reply(work)
             except asyncio.CancelledError:
@@ -204,8 +213,10 @@ class Requests:
                 if self._crew.stopped:
                     raise
             work.task = None
-        self._known.pop(work.request.call_id, None)
-        self._done_with(work.run, work.left)
+        self._known.pop(work.call_id, None)
+        work.left[0] -= 1
+        if not work.left[0]:
+            self._finished(work.run)
         if self._line:
             self._move_up()
 
@@ -215,7 +226,7 @@ class Requests:
             self._finished(run)
 
     async def _reply(self, work: _Work) -> None:
-        subject, call_id = work.run.subject, work.request.call_id
+        subject, call_id = work.run.subject, work.call_id
         if work.handler is None:
             self._counters["dropped.no_handler"] += 1
             status, body = messages.REPLY_NO_HANDLER, None
@@ -229,7 +240,7 @@ class Requests:
     async def _handle(self, handler: Handler, work: _Work) -> tuple[int, Any]:
         """Run the handler: a reply's status and body."""
         peer = self._mailbox.peer
-        body = work.request.body
+        body = work.body
         self._counters["handled.calls"] += 1
         handle = handler.bind(peer)
         handling = nesting.begin(self._depth)
@@ -260,13 +271,6 @@ class Requests:
             why = "the handler of %r raised on a call from %s"
             logger.error(why, work.run.subject, peer, exc_info=error)
         return messages.REPLY_FAILED, describe_failure(error)
-
-
-def _request(item: object) -> Request | None:
-    try:
-        return decode_request(item)
-    except MalformedFrame:
-        return None
 
 
 def _in_thread(handle: Callable[[Any], Any], body: Any) -> tuple[BaseException | None, Any]:

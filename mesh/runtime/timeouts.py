@@ -1,7 +1,7 @@
 """Many deadlines, one timer of the loop: what a timer of its own for each call would cost twice."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heappush
 from math import inf
 
@@ -10,20 +10,22 @@ _SPARE_ENTRIES = 1024
 
 
 class Timeouts:
-    """`expire(key)` is called for every key that is still here when its time is up."""
+    """`expire(key)` is called for every key that still waits when its time is up.
 
-    def __init__(self, expire: Callable[[int], None]) -> None:
+    `waiting`: those that do; whoever owns them takes out what has ended, or was told to `expire`.
+    """
+
+    def __init__(self, waiting: Collection[int], expire: Callable[[int], None]) -> None:
+        self._waiting = waiting
         self._expire = expire
         self._loop = asyncio.get_running_loop()
-        self._waiting: set[int] = set()
         self._heap: list[tuple[float, int]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
 
     def add(self, key: int, seconds: float) -> None:
-        """Wait `seconds` for this key, which is not here yet and never was."""
+        """A key that was never here before has `seconds` from now."""
         when = self._loop.time() + seconds
-        self._waiting.add(key)
         if len(self._heap) > 2 * len(self._waiting) + _SPARE_ENTRIES:
             self._heap = [entry for entry in self._heap if entry[1] in self._waiting]
             heapify(self._heap)
@@ -31,13 +33,8 @@ class Timeouts:
         if when < self._timer_at:
             self._arm(when)
 
-    def discard(self, key: int) -> None:
-        """It is over in time; the timer stays, and finds nothing to do."""
-        self._waiting.discard(key)
-
     def stop(self) -> None:
         """Nothing expires any more."""
-        self._waiting.clear()
         self._heap.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -59,7 +56,6 @@ class Timeouts:
         while heap and (heap[0][1] not in waiting or heap[0][0] <= now):
             _, key = heappop(heap)
             if key in waiting:
-                waiting.discard(key)
                 self._expire(key)
         if heap:
             self._arm(heap[0][0])

@@ -13,7 +13,7 @@ from mesh.constants import DEPTH_MAX
 from mesh.delivery.delivery import Delivery
 from mesh.engine import events
 from mesh.engine.events import RunReceived
-from mesh.exchange.calls import Request, decode_reply, decode_request
+from mesh.exchange.calls import decode_item
 from mesh.testing.ledger import Ledger, Message, Receipt
 from mesh.testing.office import Call, Office, number_of
 from mesh.wire import messages
@@ -33,11 +33,14 @@ _REQUESTS_AT_ONCE = 8
 class _Work:
     """One request: `left` counts those of its run that are not answered."""
 
-    __slots__ = ("begun", "left", "message", "over", "request", "run")
+    __slots__ = ("begun", "call_id", "left", "message", "over", "patience", "run")
 
-    def __init__(self, run: RunReceived, request: Request, message: Message, left: list[int]):
+    def __init__(
+        self, run: RunReceived, call_id: int, patience: float, message: Message, left: list[int]
+    ) -> None:
         self.run = run
-        self.request = request
+        self.call_id = call_id
+        self.patience = patience
         self.message = message
         self.left = left
         self.begun = False
@@ -119,12 +122,12 @@ class Application:
         if run.kind == messages.TELL:
             self._on_tells(run, [self._received(run, number_of(body)) for body in bodies])
         elif run.kind in messages.DEPTHS:
-            self._on_requests(run, [decode_request(body) for body in bodies])
+            self._on_requests(run, bodies)
         elif run.kind == messages.REPLY:
-            for reply in map(decode_reply, bodies):
-                self._received(run, number_of(reply.body)).handled = True
+            for call_id, status, body in map(decode_item, bodies):
+                self._received(run, number_of(body)).handled = True
                 for office in self._offices_of(run.delivery):
-                    office.on_reply(reply)
+                    office.on_reply(call_id, status)
             self._finished(run)
         else:
             for call_id, number in bodies:
@@ -172,13 +175,13 @@ class Application:
 
     # -- requests
 
-    def _on_requests(self, run: RunReceived, requests: list[Request]) -> None:
-        left = [len(requests)]
+    def _on_requests(self, run: RunReceived, items: list[Any]) -> None:
+        left = [len(items)]
         key = run.delivery, messages.DEPTHS[run.kind]
         works = self._works.setdefault(key, [])
-        for request in requests:
-            message = self._received(run, number_of(request.body))
-            works.append(_Work(run, request, message, left))
+        for call_id, patience_ms, body in map(decode_item, items):
+            message = self._received(run, number_of(body))
+            works.append(_Work(run, call_id, patience_ms / 1000, message, left))
         self._begin(key)
 
     def _begin(self, key: tuple[Delivery, int]) -> None:
@@ -197,7 +200,7 @@ class Application:
             depth = messages.DEPTHS[work.run.kind] + 1
             called = offices[0].call(
                 "ask back" if depth < DEPTH_MAX else "ask",
-                work.request.timeout_seconds * _CALLBACK_PATIENCE,
+                work.patience * _CALLBACK_PATIENCE,
                 10,
                 lambda call: self._called_back(work, call),
                 depth=depth,
@@ -216,7 +219,7 @@ class Application:
         self.answered += 1
         for office in self._offices_of(work.run.delivery):
             large = work.run.subject == "ask for much" and status == messages.REPLY_OK
-            office.reply(work.request.call_id, status, self._much() if large else 0)
+            office.reply(work.call_id, status, self._much() if large else 0)
         self._end(work)
 
     def _much(self) -> int:
@@ -224,7 +227,7 @@ class Application:
 
     def _on_cancel(self, delivery: Delivery, call_id: int) -> None:
         for (of, _), works in list(self._works.items()):
-            for work in [work for work in works if work.request.call_id == call_id]:
+            for work in [work for work in works if work.call_id == call_id]:
                 if of is delivery:
                     self._end(work)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.delivery.delivery import Delivery
 from mesh.exchange import lines
-from mesh.exchange.calls import PendingCalls, Reply
+from mesh.exchange.calls import PendingCalls
 from mesh.exchange.lines import Lines
 from mesh.limits import BULK_BYTES
 from mesh.testing.clock import Violation
@@ -150,11 +150,11 @@ class Office:
             self._queue(Parcel(message, dumps([call.call_id, message.number])))
         call.end(how)
 
-    def on_reply(self, reply: Reply) -> None:
+    def on_reply(self, call_id: int, status: int) -> None:
         """Ends the call it belongs to, if somebody still waits."""
-        call = self.calls.take(reply.call_id)
+        call = self.calls.take(call_id)
         if call is not None:
-            call.end("answered" if reply.status == messages.REPLY_OK else "failed")
+            call.end("answered" if status == messages.REPLY_OK else "failed")
 
     # -- queueing
 

@@ -103,8 +103,8 @@ class Direction:
         """Any other message. Whether there was room."""
         item, encoded = encoded_item(kind, body, call_id)
         outgoing = self.outgoing
-        hot = kind == TELL and outgoing.packed_subject == subject
-        if not (hot and outgoing.join(encoded)) and not outgoing.offer(kind, subject, encoded):
+        joined = outgoing.join(kind, subject, encoded)
+        if joined is None and outgoing.offer(kind, subject, encoded) is None:
             return False
         self.sent.append((kind, subject, item))
         return True

@@ -5,7 +5,7 @@ import pytest
 from deliveries import WINDOW, Direction
 from mesh.limits import BULK_BYTES
 from mesh.wire.cbor import dumps
-from mesh.wire.messages import REPLY, REQUEST, TELL, unpacked
+from mesh.wire.messages import NESTED_REQUESTS, REPLY, REQUEST, TELL, unpacked
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def direction():
     return Direction(window=1 << 24)
 
 
-def test_the_hot_path_is_open_for_direct_messages_only(direction):
+def test_the_hot_path_is_that_of_the_open_run(direction):
     """`raw_subject` names a run of bytes bodies told to a handler, `packed_subject` another."""
     outgoing = direction.outgoing
     with pytest.raises(RuntimeError, match="no run is open"):
@@ -23,18 +23,20 @@ def test_the_hot_path_is_open_for_direct_messages_only(direction):
         ((TELL, "log", b"x", True), ("log", None)),
         ((TELL, "log", b"\xf6", False), (None, "log")),
         ((TELL, "log", b"x", True), ("log", None)),
-        ((REQUEST, "log", b"x", True), (None, None)),
+        ((REQUEST, "log", b"\xf6", False), (None, "log")),
         ((TELL, "log", b"x", True), ("log", None)),
-        ((REPLY, "log", b"x", False), (None, None)),
+        ((REPLY, "log", b"\xf6", False), (None, "log")),
+        ((NESTED_REQUESTS[0], "log", b"\xf6", False), (None, None)),
         ((TELL, "log", b"\xf6", False), (None, "log")),
     ]
     for (kind, subject, body, raw), hot in steps:
         outgoing.offer(kind, subject, body, raw=raw)
         assert (outgoing.raw_subject, outgoing.packed_subject) == hot
+        assert (outgoing.join(kind, subject, body) is outgoing.receipt) is (hot[1] is not None)
     outgoing.close_batch()
     assert (outgoing.raw_subject, outgoing.packed_subject) == (None, None)
     assert outgoing.budget == 0
-    assert outgoing.join(b"\xf6") is None
+    assert outgoing.join(TELL, "log", b"\xf6") is None
     with pytest.raises(RuntimeError):
         outgoing.append(b"too late")
 
@@ -43,13 +45,15 @@ def test_encoded_messages_join_the_open_run(direction):
     """While they fit; what does not, and what may be above a limit, has to be offered."""
     outgoing = direction.outgoing
     receipt = outgoing.offer(TELL, "log", b"\x01")
-    assert outgoing.join(b"\x02") is receipt
-    assert outgoing.join(dumps(b"x" * BULK_BYTES)) is None
+    assert outgoing.join(TELL, "log", b"\x02") is receipt
+    assert outgoing.join(TELL, "log", dumps(b"x" * BULK_BYTES)) is None
+    assert outgoing.join(TELL, "other", b"\x02") is None
+    assert outgoing.join(REPLY, "log", b"\x02") is None
     more = 0
     while outgoing.budget >= 70:
-        assert outgoing.join(b"\x03") is receipt
+        assert outgoing.join(TELL, "log", b"\x03") is receipt
         more += 1
-    assert outgoing.join(dumps("x" * 10)) is None
+    assert outgoing.join(TELL, "log", dumps("x" * 10)) is None
     ((kind, subject, bodies),) = direction.flush()[0].body().runs
     assert (kind, subject) == (TELL, "log")
     assert unpacked(bodies) == [1, 2] + [3] * more

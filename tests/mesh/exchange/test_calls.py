@@ -9,11 +9,8 @@ from mesh.errors import BufferFull, CallFailed, Denied, MalformedFrame, NoHandle
 from mesh.exchange import calls
 from mesh.exchange.calls import (
     PendingCalls,
-    Reply,
-    Request,
     decode_cancel,
-    decode_reply,
-    decode_request,
+    decode_item,
     describe_failure,
     error_of,
 )
@@ -27,11 +24,11 @@ VALUES = st.recursive(
 
 
 def test_requests_and_replies_arrive_as_they_were_sent():
-    """A request's time left is in seconds; the body is untouched."""
+    """Both numbers and the body are untouched."""
     item = cbor.loads(messages.encode_request(7, 1500, {"a": [1]}))
-    assert decode_request(item) == Request(7, 1.5, {"a": [1]})
+    assert decode_item(item) == (7, 1500, {"a": [1]})
     item = cbor.loads(messages.encode_reply(2**64 - 1, messages.REPLY_OK, b"x"))
-    assert decode_reply(item) == Reply(2**64 - 1, 0, b"x")
+    assert decode_item(item) == (2**64 - 1, 0, b"x")
     assert decode_cancel(cbor.loads(cbor.dumps(2**64 - 1))) == 2**64 - 1
 
 
@@ -46,9 +43,8 @@ def test_requests_and_replies_arrive_as_they_were_sent():
 )
 def test_anything_else_is_malformed(item):
     """Wrong shapes, truth values for numbers, and negative ones are the peer's fault."""
-    for decode in (decode_request, decode_reply):
-        with pytest.raises(MalformedFrame):
-            decode(item)
+    with pytest.raises(MalformedFrame):
+        decode_item(item)
 
 
 @pytest.mark.parametrize("item", [None, True, -1, 1.0, "1", [1], {}])
@@ -61,13 +57,13 @@ def test_a_cancelled_call_is_a_number(item):
 @given(VALUES)
 def test_whatever_is_decoded_gives_a_value_or_the_documented_error(value):
     """Any value a peer can send, as an item or as a reply's body, is understood or malformed."""
-    for decode in (decode_request, decode_reply, decode_cancel):
+    for decode in (decode_item, decode_cancel):
         try:
             decode(value)
         except MalformedFrame:
             pass
     for status in range(8):
-        assert len(str(error_of(Reply(1, status, value), "count", "bob"))) < 5_000
+        assert len(str(error_of(status, value, "count", "bob"))) < 5_000
 
 
 class UnreadableError(Exception):
@@ -98,22 +94,20 @@ def test_a_failure_can_always_be_described(error, described):
 
 def test_each_status_is_the_error_it_stands_for():
     """The caller sees what happened over there, and the subject it asked for."""
-    failed = error_of(Reply(1, messages.REPLY_FAILED, ["KeyError", "'x'"]), "count", "bob")
+    failed = error_of(messages.REPLY_FAILED, ["KeyError", "'x'"], "count", "bob")
     assert isinstance(failed, CallFailed)
     assert (failed.kind, failed.text) == ("KeyError", "'x'")
-    assert isinstance(
-        error_of(Reply(1, messages.REPLY_NO_HANDLER, None), "count", "bob"), NoHandler
-    )
-    nobody = str(error_of(Reply(1, messages.REPLY_NO_HANDLER, None), "count", "bob"))
+    assert isinstance(error_of(messages.REPLY_NO_HANDLER, None, "count", "bob"), NoHandler)
+    nobody = str(error_of(messages.REPLY_NO_HANDLER, None, "count", "bob"))
     assert nobody == "bob has no service 'count'"
-    assert isinstance(error_of(Reply(1, messages.REPLY_DENIED, None), "count", "bob"), Denied)
+    assert isinstance(error_of(messages.REPLY_DENIED, None, "count", "bob"), Denied)
     for status, body, text in (
         (messages.REPLY_CANCELLED, None, "Cancelled: the handler was cancelled"),
         (messages.REPLY_NOT_CARRIED, "a set", "InvalidMessage: a set"),
         (messages.REPLY_NOT_CARRIED, [1], "InvalidMessage: the reply could not be carried"),
         (99, None, "Unknown: reply status 99"),
     ):
-        error = error_of(Reply(1, status, body), "count", "bob")
+        error = error_of(status, body, "count", "bob")
         assert isinstance(error, CallFailed)
         assert str(error) == text
 
@@ -121,17 +115,17 @@ def test_each_status_is_the_error_it_stands_for():
 @pytest.mark.parametrize("body", [None, [], ["one"], ["a", 1], [b"a", "b"], ["a", "b", "c"], "ab"])
 def test_a_failure_without_its_text_is_still_a_failure(body):
     """A peer that breaks the shape of a failure gets no text of its own into ours."""
-    error = error_of(Reply(1, messages.REPLY_FAILED, body), "count", "bob")
+    error = error_of(messages.REPLY_FAILED, body, "count", "bob")
     assert str(error) == "Unknown: the peer did not say what failed"
 
 
 def test_texts_of_a_peer_are_cut():
     """As long as we would have sent them, and no longer."""
     long = "x" * 100_000
-    failed = error_of(Reply(1, messages.REPLY_FAILED, [long, long]), "count", "bob")
+    failed = error_of(messages.REPLY_FAILED, [long, long], "count", "bob")
     assert isinstance(failed, CallFailed)
     assert (len(failed.kind), len(failed.text)) == (2_000, 2_000)
-    assert len(str(error_of(Reply(1, messages.REPLY_NOT_CARRIED, long), "count", "bob"))) < 2_100
+    assert len(str(error_of(messages.REPLY_NOT_CARRIED, long, "count", "bob"))) < 2_100
 
 
 def test_a_call_is_taken_once_by_its_number():

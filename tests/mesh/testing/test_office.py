@@ -2,7 +2,6 @@
 
 import pytest
 
-from mesh.exchange.calls import Reply
 from mesh.testing.clock import Violation
 from mesh.testing.office import content, number_of
 from mesh.wire import messages
@@ -65,7 +64,7 @@ def test_a_call_ends_once_however_it_ends(met):
     assert ended[2:] == ["cancelled", "timed out"]
     assert late.ended == "timed out"
     assert messages.CANCEL in kinds(met, "ask")
-    office.on_reply(Reply(late.call_id, messages.REPLY_OK, None))
+    office.on_reply(late.call_id, messages.REPLY_OK)
     lost = office.call("ask", 5.0, 10, done)
     office.end()
     office.end()
@@ -80,7 +79,7 @@ def test_a_call_that_failed_says_so(met):
     """By the status of its reply."""
     office = met.office("ann", "bob")
     call = office.call("ask", 5.0, 10, lambda _call: None)
-    office.on_reply(Reply(call.call_id, messages.REPLY_FAILED, None))
+    office.on_reply(call.call_id, messages.REPLY_FAILED)
     assert call.ended == "failed"
 
 
