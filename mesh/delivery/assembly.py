@@ -54,7 +54,7 @@ class Assembly:
         self._counters = counters
         self._arriving: dict[int, _Arriving] = {}
         # Whole messages that are being handled: class and length, by the batch that completed them.
-        self._at_work: dict[int, list[tuple[int, int]]] = {}
+        self.at_work: dict[int, list[tuple[int, int]]] = {}
         self._granted = [0] * constants.LARGE_CLASSES
         self._granted_bytes = 0
 
@@ -101,7 +101,7 @@ class Assembly:
         content = self._arriving.pop(announced.lane).content.getvalue()
         self._need_not_tell(announced.lane)
         room = class_of(announced.kind), announced.length
-        self._at_work.setdefault(batch, []).append(room)
+        self.at_work.setdefault(batch, []).append(room)
         if not announced.item:
             return Packed(content, alone=True)
         bodies = Packed(announced.item, alone=True)
@@ -119,7 +119,7 @@ class Assembly:
 
     def finished(self, batch: int) -> None:
         """The handler of a whole message is done; of any other batch nothing is known here."""
-        at_work = self._at_work.pop(batch, None)
+        at_work = self.at_work.pop(batch, None)
         if at_work is not None:
             for group, length in at_work:
                 self._return(group, length)

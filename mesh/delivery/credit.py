@@ -17,13 +17,13 @@ class Credit:
     """Of one instance of a peer. `window_bytes`: its initial limit for depth 0.
 
     `unhandled`: batches at the peer's handlers by number: receipt, the depth whose room each takes
-    (None for a large message), and how much of it.
+    (None for a large message), and how much of it. `limit`: the offset up to which there is room.
     """
 
-    __slots__ = ("_batches", "_handled", "_limit", "_used", "unhandled")
+    __slots__ = ("_batches", "_handled", "_used", "limit", "unhandled")
 
     def __init__(self, window_bytes: int) -> None:
-        self._limit = window_bytes
+        self.limit = window_bytes
         # At depth 0 the sum of all costs ever; deeper, of what is not handled.
         self._used = [0] * _DEPTHS
         self._batches = [0] * _DEPTHS
@@ -33,7 +33,7 @@ class Credit:
 
     def left(self, depth: int) -> int:
         """Bytes of batches of this depth that the peer still has room for."""
-        room = constants.NESTED_WINDOW_BYTES if depth else self._limit
+        room = constants.NESTED_WINDOW_BYTES if depth else self.limit
         return room - self._used[depth]
 
     def batches_left(self, depth: int) -> int:
@@ -50,9 +50,9 @@ class Credit:
 
     def raise_limit(self, limit: int) -> bool:
         """The peer has room up to the absolute offset `limit`. Whether that is more."""
-        if limit <= self._limit:
+        if limit <= self.limit:
             return False
-        self._limit = limit
+        self.limit = limit
         return True
 
     def on_handled(self, handled: Sequence[Any], acknowledged: int) -> list[object]:

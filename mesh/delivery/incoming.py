@@ -34,7 +34,6 @@ class Incoming:
         "_handled",
         "_handled_apart",
         "_handled_up_to",
-        "_held",
         "_held_room",
         "_kept",
         "_nested",
@@ -46,6 +45,7 @@ class Incoming:
         "_window",
         "assembly",
         "due",
+        "held",
         "next",
     )
 
@@ -59,7 +59,7 @@ class Incoming:
         self._accepted = 0
         self.next = 1
         self.due = inf
-        self._held: dict[int, Body] = {}
+        self.held: dict[int, Body] = {}
         self._held_room = 0
         # By batch: runs that are not handled, the depth whose room it takes, and its cost.
         self._unfinished: dict[int, tuple[int, int, int]] = {}
@@ -84,7 +84,8 @@ class Incoming:
         An early batch is held (see `gap`). What an honest peer cannot send (beyond its credit,
         too far ahead, too many unhandled) is dropped, counted and not acknowledged.
         """
-        self._owe(now)
+        if self.due == inf:
+            self.due = now + constants.ACKNOWLEDGE_AFTER_SECONDS
         number = body.batch
         if number != self.next:
             self._hold(number, body)
@@ -93,7 +94,7 @@ class Incoming:
         following: Body | None = body
         while following is not None and self._begin(following):
             ready.append(following)
-            following = self._held_next() if self._held else None
+            following = self._held_next() if self.held else None
         if (
             self.next - self._next_told >= _TELL_AFTER_ACCEPTED
             or self._untold_free_bytes >= self._window // constants.TELL_AFTER_WINDOW_PART
@@ -105,10 +106,10 @@ class Incoming:
     @property
     def gap(self) -> tuple[int, int] | None:
         """First and last batch missing before the first held one."""
-        return (self.next, min(self._held) - 1) if self._held else None
+        return (self.next, min(self.held) - 1) if self.held else None
 
     def _hold(self, number: int, body: Body) -> None:
-        if number < self.next or number in self._held:
+        if number < self.next or number in self.held:
             self._counters["received.repeated_batches"] += 1
             return
         room = _room(body)
@@ -117,11 +118,11 @@ class Incoming:
         if too_far or self._held_room + room > 2 * self._window:
             self._counters["dropped.too_early"] += 1
             return
-        self._held[number] = body
+        self.held[number] = body
         self._held_room += room
 
     def _held_next(self) -> Body | None:
-        body = self._held.pop(self.next, None)
+        body = self.held.pop(self.next, None)
         if body is not None:
             self._held_room -= _room(body)
         return body
@@ -169,12 +170,13 @@ class Incoming:
             >= self._window // constants.TELL_AFTER_WINDOW_PART
         ):
             self.due = now
-        else:
-            self._owe(now)
+        elif self.due == inf:
+            self.due = now + constants.ACKNOWLEDGE_AFTER_SECONDS
 
     def _finish(self, batch: int, depth: int, cost: int) -> None:
         del self._unfinished[batch]
-        self.assembly.finished(batch)
+        if self.assembly.at_work:
+            self.assembly.finished(batch)
         if depth:
             batches, used = self._nested[depth]
             self._nested[depth] = batches - 1, used - cost
@@ -215,10 +217,10 @@ class Incoming:
             self._handled = [self._handled_up_to, *self._handled_apart]
         return self._handled
 
-    @property
     def numbers(self) -> tuple[int, list[int | tuple[int, int]], int]:
         """`acknowledged`, `handled` and `credit`: what the head of a frame tells of them."""
-        return self.next - 1, self.handled, self._returned + self._window
+        handled = self._handled
+        return self.next - 1, handled or self.handled, self._returned + self._window
 
     def told(self) -> None:
         """A frame with the numbers above was sealed."""
@@ -227,10 +229,6 @@ class Incoming:
         self._next_told = self.next
         self._untold_bytes = self._untold_free_bytes = 0
         self._finished_untold = 0
-
-    def _owe(self, now: float) -> None:
-        if self.due == inf:
-            self.due = now + constants.ACKNOWLEDGE_AFTER_SECONDS
 
 
 def _room(body: Body) -> int:

@@ -89,13 +89,14 @@ class Outgoing:
         self.lanes = Lanes(min(CHUNK_BYTES, window_bytes // WINDOW_PARTS))
         # The hot path looks at no limit of its own, so a small one closes it.
         self._any_small_body_fits = self.max_message_bytes >= BULK_BYTES
+        # Of the open batch: what waits for `close_batch`.
+        self.open_runs: list[OpenRun] = []
         self.unacknowledged: dict[int, Batch] = {}
         # Of these, what waits to be sealed.
         self.unsent: dict[int, Batch] = {}
         self.next_number = 1
         self._new_receipt = new_receipt
         self._run: OpenRun | None = None
-        self._runs: list[OpenRun] = []
         # Of the open batch: whether it holds a credited run, and of which depth it may.
         self._credited = False
         self._depth: int | None = None
@@ -115,12 +116,7 @@ class Outgoing:
     @property
     def idle(self) -> bool:
         """Nothing open and nothing unacknowledged: what comes now should leave at once."""
-        return not (self._runs or self.unacknowledged or self.lanes.under_way)
-
-    @property
-    def has_open_batch(self) -> bool:
-        """Whether messages wait for `close_batch`."""
-        return bool(self._runs)
+        return not (self.open_runs or self.unacknowledged or self.lanes.under_way)
 
     def whole_bytes(self, kind: int) -> int:
         """The largest message of this kind that is offered whole, and not as a large one."""
@@ -259,20 +255,20 @@ class Outgoing:
 
     def _joins_open_batch(self, kind: int, charge: int) -> bool:
         """Whether the open batch can take a message and the run it needs."""
-        if not 0 < len(self._runs) < RUNS_MAX or charge > self.budget:
+        if not 0 < len(self.open_runs) < RUNS_MAX or charge > self.budget:
             return False
-        if self._runs[0].beside is not None:
+        if self.open_runs[0].beside is not None:
             return False
         return kind not in DEPTHS or DEPTHS[kind] == self._depth
 
     def _has_number(self) -> bool:
         """Whether one more batch may be under way."""
-        batches = len(self.unacknowledged) + bool(self._runs)
+        batches = len(self.unacknowledged) + bool(self.open_runs)
         return not self._ended and batches < constants.UNACKNOWLEDGED_BATCHES
 
     def _has_room(self, kind: int, charge: int) -> bool:
         """Whether a new batch with this message may be opened, after the open one was closed."""
-        batches = len(self.unacknowledged) + bool(self._runs)
+        batches = len(self.unacknowledged) + bool(self.open_runs)
         if self._ended or batches >= constants.UNACKNOWLEDGED_BATCHES:
             return False
         kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
@@ -297,21 +293,21 @@ class Outgoing:
 
     def close_batch(self) -> None:
         """Encode the open batch and number it: it is ready to be sent."""
-        if not self._runs:
+        if not self.open_runs:
             return
         parts, messages = [], 0
-        for run in self._runs:
+        for run in self.open_runs:
             parts.append(run.encode())
             messages += len(run.bodies)
         encoded = b"".join(parts)
-        beside = self._runs[0].beside
+        beside = self.open_runs[0].beside
         bulk = None if beside is None else b"".join(beside)
         spends = None
         if self._credited:
             size = len(encoded) + (0 if bulk is None else len(bulk))
             spends = self._depth, size + messages * constants.MESSAGE_OVERHEAD_BYTES
-        count, receipt = len(self._runs), self.receipt
-        self._runs = []
+        count, receipt = len(self.open_runs), self.receipt
+        self.open_runs = []
         self._credited = False
         self._run = None
         self.raw_subject = self.packed_subject = None
@@ -336,7 +332,7 @@ class Outgoing:
 
     def _open_run(self, kind: int, subject: str, raw: bool, beside: list[bytes] | None) -> OpenRun:
         run = self._run = OpenRun(kind, subject, raw, beside)
-        self._runs.append(run)
+        self.open_runs.append(run)
         self._credited = self._credited or kind in DEPTHS
         self.budget -= _run_charge(subject)
         self.append = run.bodies.append
@@ -446,7 +442,8 @@ class Outgoing:
 
     def on_handled(self, handled: Sequence[Any]) -> list[object]:
         """Batches whose handlers are done: `[all up to, [first, last], ...]`. Their receipts."""
-        done = self.credit.on_handled(handled, self.acknowledged)
+        acknowledged = next(iter(self.unacknowledged), self.next_number) - 1
+        done = self.credit.on_handled(handled, acknowledged)
         if done:
             self.starved = False
         return done

@@ -124,7 +124,7 @@ class Association:
                 else:
                     emit(events.RunReceived(delivery, batch.batch, kind, subject, bodies))
         self._on_head(delivery, body)
-        if incoming.gap is not None:
+        if incoming.held and incoming.gap is not None:
             self.sending.answer(session, messages.GAP, list(incoming.gap))
 
     def _on_control(self, session: Session, body: Body, route: Route) -> None:
@@ -146,7 +146,7 @@ class Association:
         handled = outgoing.on_handled(body.handled) if outgoing.credit.unhandled else None
         if handled:
             self.context.events.append(events.Handled(handled))
-        more_credit = outgoing.on_credit(body.credit)
+        more_credit = body.credit > outgoing.credit.limit and outgoing.on_credit(body.credit)
         if more_credit or delivered or handled:
             self.sending.on_room(delivery)
 

@@ -6,7 +6,6 @@ Also what is sent again for want of an answer: unacknowledged batches and probes
 from typing import TYPE_CHECKING
 
 from mesh import constants
-from mesh.delivery.batches import Batch
 from mesh.delivery.delivery import Delivery
 from mesh.engine.events import RoomAvailable
 from mesh.limits import RESEND_BURST_BATCHES
@@ -67,10 +66,14 @@ class Sending:
             return
         if session is None or route is None or not session.may_send(now):
             return
+        incoming = delivery.incoming
         try:
             for batch in outgoing.take_unsent():
-                self._send_batch(delivery, session, route, batch)
+                head = encode_head(batch.number, *incoming.numbers(), batch.run_count)
+                frame = session.seal(head + batch.runs, batch.bulk)
+                context.transmits.append(Transmit(route, frame))
                 outgoing.sent(batch, now)
+                incoming.told()
         except SessionEnded:
             context.counters["sessions.exhausted"] += 1
         association.liveness.on_asked(now)
@@ -78,13 +81,6 @@ class Sending:
             self._resend = association.liveness.resend_timer(now)
         # What is due then says what else is: an answer that does not come, at the latest.
         context.agenda.at(min(self._resend.at, now + constants.ANSWER_TIMEOUT_SECONDS), association)
-
-    def _send_batch(self, delivery: Delivery, session: Session, route: Route, batch: Batch) -> None:
-        incoming = delivery.incoming
-        head = encode_head(batch.number, *incoming.numbers, batch.run_count)
-        frame = session.seal(head + batch.runs, batch.bulk)
-        self._association.context.transmits.append(Transmit(route, frame))
-        incoming.told()
 
     def send_grants(self) -> None:
         """Tell the peer for which of its large messages there is room now."""
@@ -171,7 +167,7 @@ class Sending:
         """
         incoming = self._association.delivery_for(session).incoming
         runs = b"" if kind is None else encode_packed_run(kind, "", [dumps(item)])
-        head = encode_head(0, *incoming.numbers, 1 if runs else 0)
+        head = encode_head(0, *incoming.numbers(), 1 if runs else 0)
         frame = session.seal(head + runs)
         incoming.told()
         return frame

@@ -57,7 +57,7 @@ def offer(outgoing: Outgoing, message: Message) -> Any:
     Raises InvalidMessage as `Outgoing.offer` does.
     """
     kind, subject, encoded, bulk = message.kind, message.subject, message.encoded, message.bulk
-    if message.size > outgoing.whole_bytes(kind):
+    if message.size > constants.NESTED_WHOLE_BYTES and message.size > outgoing.whole_bytes(kind):
         item, body = (b"", encoded) if bulk is None else (encoded, bulk)
         return outgoing.offer_large(kind, subject, item, body, tag=message.call_id)
     return outgoing.offer(kind, subject, encoded, bulk, raw=message.raw)

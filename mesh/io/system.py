@@ -30,6 +30,8 @@ def _elapsed_clock() -> Callable[[], float]:
 
 
 _elapsed = _elapsed_clock()
+# What `Now(...)` calls in the end: it is asked several times a frame.
+_new_now: Callable[[type[Now], tuple[float, float]], Now] = tuple.__new__
 
 
 def now() -> Now:
@@ -38,7 +40,7 @@ def now() -> Now:
     On Linux `elapsed` is CLOCK_BOOTTIME and on macOS CLOCK_MONOTONIC, which go on while the
     machine is suspended; `time.monotonic` stops there on both, and so would every deadline.
     """
-    return Now(_elapsed(), time.time())
+    return _new_now(Now, (_elapsed(), time.time()))
 
 
 def raise_file_limit() -> int:

@@ -102,6 +102,8 @@ _send: Final = cast("Callable[[object, Frame, int, bool], object]", SocketOfLibr
 class Port:
     """One file descriptor of the transport, and what can be read when it stirs."""
 
+    tells_notices = False
+
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.fd = int(socket.getsockopt(zmq.FD))
         self._open = True
@@ -206,6 +208,8 @@ class _DealerPort(_FramePort):
 
 class _NoticePort(Port):
     """What happens to a connection that we opened."""
+
+    tells_notices = True
 
     def __init__(self, monitor: zmq.Socket[bytes], frames: Port, watch: Watch) -> None:
         super().__init__(monitor)

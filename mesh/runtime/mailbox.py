@@ -51,7 +51,7 @@ class Mailbox(Postbox):
                 message = Message(kind, subject, encoded, bulk, call_id=call_id)
                 if self._lines.hold_up(message) or self._queue(message) is None:
                     self._enter(future, message)
-                else:
+                elif self.outgoing.open_runs:
                     self._flush_soon()
             self._timeouts.add(call_id, timeout)
             return await future
@@ -131,7 +131,7 @@ class Mailbox(Postbox):
         message = Message(messages.REPLY, "", encoded, bulk)
         if self._lines.hold_up(message) or self._queue(message) is None:
             await self._stand_in_line(message)
-        else:
+        elif self.outgoing.open_runs:
             self._flush_soon()
 
     def _item(self, call_id: int, number: int, body: object) -> tuple[bytes, bytes | None]:

@@ -141,7 +141,7 @@ class Postbox:
     def _flush_soon(self) -> None:
         """Send the open batch when this turn of the loop is over, unless it was sent by then."""
         outgoing = self.outgoing
-        if self._flush_number != outgoing.next_number and outgoing.has_open_batch:
+        if self._flush_number != outgoing.next_number and outgoing.open_runs:
             self._flush_number = outgoing.next_number
             self._loop.call_soon(self._flush, outgoing.next_number)
 

@@ -78,11 +78,12 @@ class Pump:
                     receive(frame, origin, now)
                 except Exception:
                     logger.exception("a frame could not be dealt with")
-        for notice in port.notices():
-            try:
-                self._on_notice(notice)
-            except Exception:
-                logger.exception("a notice could not be dealt with: %r", notice)
+        if port.tells_notices:
+            for notice in port.notices():
+                try:
+                    self._on_notice(notice)
+                except Exception:
+                    logger.exception("a notice could not be dealt with: %r", notice)
         if more:
             self._look_again(port)
         self.run()
@@ -153,8 +154,8 @@ class Pump:
         if transport is None:
             return
         engine = self.engine
-        while transmits := engine.transmits():
-            for route, frame in transmits:
+        while engine.output.transmits:
+            for route, frame in engine.transmits():
                 try:
                     taken = transport.send(route, frame)
                 except Exception:

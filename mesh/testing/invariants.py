@@ -110,8 +110,8 @@ class Limits:
         most = process.settings.max_message_bytes * constants.LARGE_CLASSES
         if incoming.assembly.promised_bytes > most:
             _too_many(process, "bytes promised", incoming.assembly.promised_bytes)
-        if len(incoming._held) > constants.HELD_BATCHES:
-            _too_many(process, "held", len(incoming._held))
+        if len(incoming.held) > constants.HELD_BATCHES:
+            _too_many(process, "held", len(incoming.held))
         if len(incoming._unfinished) > constants.UNFINISHED_BATCHES:
             _too_many(process, "unfinished", len(incoming._unfinished))
         for depth, left in enumerate(map(outgoing.credit.left, _DEPTHS)):

@@ -26,10 +26,13 @@ from mesh.wire import messages
 
 # Owner, attribute, and what stands there instead.
 Patch = tuple[Any, str, Any]
+# What an `Incoming` tells in the head of a frame.
+Numbers = tuple[int, list[Any], int]
 
 _accept = Incoming.accept
 _begin = Incoming._begin
 _finish = Incoming._finish
+_numbers = Incoming.numbers
 _open = Session.open
 _add_session = Association.add_session
 _welcome = Handshaking._welcome
@@ -44,20 +47,21 @@ _left = Credit.left
 
 def _accept_again(self: Any, body: Any, now: float) -> list[Any]:
     """What was accepted before is dispatched again."""
-    self._owe(now)
+    self.due = min(self.due, now)
     if body.batch < self.next:
         return [body] if body.batch in self._unfinished else []
     return list(_accept(self, body, now))
 
 
-def _acknowledge_held(self: Any) -> int:
+def _acknowledge_held(self: Any) -> Numbers:
     """Batches count as arrived before they are accepted."""
-    return max([self.next - 1, *self._held])
+    _, handled, credit = _numbers(self)
+    return max([self.next - 1, *self.held]), handled, credit
 
 
 def _out_of_order(self: Any, body: Any, now: float) -> list[Any]:
     """An early batch is dispatched at once."""
-    self._owe(now)
+    self.due = min(self.due, now)
     if body.batch in self._unfinished or body.batch < self.next:
         return []
     self.next = body.batch
@@ -66,7 +70,7 @@ def _out_of_order(self: Any, body: Any, now: float) -> list[Any]:
 
 def _drop_unacknowledged(self: Any) -> int:
     self.unacknowledged.clear()
-    self._unsent.clear()
+    self.unsent.clear()
     return 0
 
 
@@ -85,9 +89,10 @@ def _verify_and_rewind(self: Any, route: Any) -> None:
     _verify(self, route)
 
 
-def _window_alone(self: Any) -> int:
+def _window_alone(self: Any) -> Numbers:
     """Credit is what the window was in the beginning."""
-    return int(self._window)
+    acknowledged, handled, _ = _numbers(self)
+    return acknowledged, handled, int(self._window)
 
 
 def _lose_a_little_credit(self: Any, batch: int, depth: int, cost: int) -> None:
@@ -219,20 +224,21 @@ def _nothing(_self: Any, _number: int) -> None:
     """Room that was granted does not return."""
 
 
-def _handled_when_received(self: Any) -> list[Any]:
+def _handled_when_received(self: Any) -> Numbers:
     """What has arrived counts as handled."""
-    return [self.next - 1]
+    acknowledged, _, credit = _numbers(self)
+    return acknowledged, [acknowledged], credit
 
 
 MUTANTS: dict[str, tuple[Patch, ...]] = {
     "no duplicate check": ((Incoming, "accept", _accept_again),),
-    "acknowledged before accepted": ((Incoming, "acknowledged", property(_acknowledge_held)),),
-    "handled when received": ((Incoming, "handled", property(_handled_when_received)),),
+    "acknowledged before accepted": ((Incoming, "numbers", _acknowledge_held),),
+    "handled when received": ((Incoming, "numbers", _handled_when_received),),
     "batches accepted out of order": ((Incoming, "accept", _out_of_order),),
     "unacknowledged dropped on reconnect": ((Outgoing, "send_all_again", _drop_unacknowledged),),
     "counter begins anew when confirmed": ((Session, "on_opened", _count_anew),),
     "counter goes back with a new route": ((Association, "verify", _verify_and_rewind),),
-    "credit not returned": ((Incoming, "credit", property(_window_alone)),),
+    "credit not returned": ((Incoming, "numbers", _window_alone),),
     "credit returned short by a byte": ((Incoming, "_finish", _lose_a_little_credit),),
     "stale session preferred": ((Session, "preference", _oldest_first),),
     "window moved before the tag holds": ((Session, "open", _mark_before_the_tag),),

@@ -155,16 +155,16 @@ def test_closing_nothing_makes_no_batch(direction):
     direction.outgoing.close_batch()
     assert direction.outgoing.next_number == 1
     assert direction.outgoing.idle
-    assert not direction.outgoing.has_open_batch
+    assert not direction.outgoing.open_runs
 
 
 def test_idle_means_nothing_open_and_nothing_unacknowledged(direction):
     """An open batch, then an unacknowledged one, and then it is idle again."""
     outgoing = direction.outgoing
     assert direction.tell("log", b"x")
-    assert (outgoing.idle, outgoing.has_open_batch) == (False, True)
+    assert (outgoing.idle, bool(outgoing.open_runs)) == (False, True)
     frames = direction.flush()
-    assert (outgoing.idle, outgoing.has_open_batch) == (False, False)
+    assert (outgoing.idle, bool(outgoing.open_runs)) == (False, False)
     direction.arrive(frames[0])
     direction.tell_back()
     assert outgoing.idle

@@ -66,7 +66,7 @@ def test_who_waits_is_not_overtaken_on_the_hot_path():
     assert direction.tell("log", bytes(5_000))
     assert outgoing.offer(TELL, "log", bytes(WINDOW), raw=True) is None
     assert outgoing.raw_subject is None
-    assert outgoing.has_open_batch
+    assert outgoing.open_runs
     assert outgoing.offer(TELL, "log", b"y", raw=True) is not None
     assert outgoing.raw_subject == "log"
     assert outgoing.offer(TELL, "log", b"\xf6") is not None

@@ -79,7 +79,7 @@ async def test_an_invalid_body_raises_and_the_mailbox_goes_on(body):
         wire.mailbox.post("log", body)
     with pytest.raises(InvalidMessage):
         await wire.mailbox.call("log", body, 5)
-    assert not wire.outgoing.has_open_batch
+    assert not wire.outgoing.open_runs
     await wire.mailbox.tell("log", b"fine")
     assert wire.sent == [(TELL, "log", b"fine")]
     assert len(wire.mailbox.calls) == 0
@@ -154,7 +154,7 @@ async def test_many_messages_of_one_turn_make_few_frames(way):
     await turns()
     assert wire.bodies() == list(range(1000))
     assert len(wire.frames) <= 5
-    assert not wire.outgoing.has_open_batch
+    assert not wire.outgoing.open_runs
 
 
 async def test_tasks_of_one_turn_share_a_frame():
@@ -210,12 +210,12 @@ async def test_cancelled_while_yielding_a_message_still_leaves():
     sending = wire.mailbox.tell("log", b"z" * 10_000)
     sending.send(None)
     await turns()
-    assert wire.outgoing.has_open_batch
+    assert wire.outgoing.open_runs
     with pytest.raises(asyncio.CancelledError):
         sending.throw(asyncio.CancelledError)
     await turns()
     assert wire.bodies()[-1] == b"z" * 10_000
-    assert not wire.outgoing.has_open_batch
+    assert not wire.outgoing.open_runs
 
 
 # -- no room

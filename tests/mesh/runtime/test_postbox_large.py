@@ -205,7 +205,7 @@ async def test_cancelled_by_the_very_news_its_message_leaves_with(wire):
 
     def cancel_and(do):
         def both(delivery):
-            if wire.outgoing.has_open_batch or wire.outgoing.unsent:
+            if wire.outgoing.open_runs or wire.outgoing.unsent:
                 first.cancel()
             do(delivery)
 

@@ -92,6 +92,8 @@ class Transport:
 class Port:
     """Frames and notices that wait to be drained."""
 
+    tells_notices = True
+
     def __init__(self, *frames):
         self.waiting = deque(frames)
         self.told = []

@@ -39,7 +39,7 @@ def grow(thing, count):
         (lambda p, a: a._candidates, 5, "may begin"),
         (lambda p, a: a.delivery.outgoing.unacknowledged, 256, "unacknowledged"),
         (lambda p, a: a.delivery.outgoing.credit.unhandled, UNFINISHED_BATCHES, "unhandled"),
-        (lambda p, a: a.delivery.incoming._held, 256, "held"),
+        (lambda p, a: a.delivery.incoming.held, 256, "held"),
         (lambda p, a: a.delivery.incoming._unfinished, UNFINISHED_BATCHES, "unfinished"),
         (lambda p, a: a.delivery.outgoing.lanes.under_way, 24, "large messages"),
     ],
@@ -139,7 +139,7 @@ def starve(association):
 
 def leave_a_gap(association):
     incoming = association.delivery.incoming
-    incoming._held[incoming.next + 1] = None
+    incoming.held[incoming.next + 1] = None
 
 
 @pytest.mark.parametrize(
