@@ -1,7 +1,7 @@
 """Handlers of direct messages at work: one worker for each handler and peer, in order.
 
 A run is the unit: it is queued, handled to its end and told to the peer as one. The worker yields
-between them, so that a flood for one handler leaves the loop to others. A handler that may have
+between them, and in a long one, so that a flood for one handler leaves the loop to others. A handler that may have
 several messages at a time takes them one by one instead.
 """
 
@@ -25,8 +25,10 @@ from mesh.wire.messages import unpacked
 
 logger = logging.getLogger("noisemesh")
 
-# Messages of one peer handled at a stretch before others have their turn, to the end of a run.
+# Messages of one peer handled at a stretch before others have their turn: several small runs, or so
+# many of a large one.
 _TURN_MESSAGES = 64
+_STRETCH_MESSAGES = 512
 
 
 class _Load:
@@ -122,11 +124,11 @@ class Worker:
     async def _handle_run(self, load: _Load) -> None:
         handle = self._handle
         bodies = self._take(load)
-        while True:
+        left = load.size
+        while left > 0:
             try:
-                for body in bodies:
+                for body in islice(bodies, _STRETCH_MESSAGES):
                     await handle(body)
-                break
             except (SystemExit, KeyboardInterrupt, GeneratorExit):
                 raise
             except BaseException as error:
@@ -137,7 +139,20 @@ class Worker:
                 if stopped or _is_cancelled():
                     self._crew.put_back(load)
                     return
+                continue
+            left -= _STRETCH_MESSAGES
+            if left > 0:
+                await self._pause(load)
         self._done_with(load)
+
+    async def _pause(self, load: _Load) -> None:
+        """Others have a turn. Who is cancelled meanwhile leaves the rest to the next task."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if not self._crew.stopped:
+                self._crew.put_back(load)
+            raise
 
     async def _work_in_thread(self, load: _Load) -> None:
         handling = nesting.begin(0)

@@ -121,6 +121,33 @@ async def test_a_flood_of_runs_leaves_turns_to_others(threads):
     await bench.stop()
 
 
+@pytest.mark.parametrize("ends", ["", "cancelled", "stopped"])
+async def test_a_long_run_leaves_turns_to_others(threads, ends):
+    """A frame of thousands is no stretch of thousands; whoever is cancelled between loses none."""
+    seen = []
+
+    async def log(body):
+        seen.append(body)
+
+    bench = Bench(log, threads)
+    bench.put(list(range(3000)))
+    lengths = [0]
+    while bench.worker.busy and len(lengths) < 1000:
+        await asyncio.sleep(0)
+        lengths.append(len(seen))
+        if ends and len(lengths) == 4:
+            assert 0 < len(seen) < 3000
+            if ends == "stopped":
+                break
+            (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+            task.cancel()
+    assert max(later - earlier for earlier, later in pairwise(lengths)) <= 600
+    assert (bench.finished == [1]) is (ends != "stopped")
+    assert seen == list(range(len(seen) if ends == "stopped" else 3000))
+    assert bench.counters["handlers.raised"] == 0
+    await bench.stop()
+
+
 @pytest.mark.parametrize("concurrency", [1, 2])
 async def test_packed_bodies_are_decoded_when_their_turn_comes(threads, concurrency):
     """Not while they wait; what cannot be decoded is dropped and counted, and no more."""
