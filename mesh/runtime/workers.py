@@ -1,8 +1,8 @@
 """Handlers of direct messages at work: one worker for each handler and peer, in order.
 
 A run is the unit: it is queued, handled to its end and told to the peer as one. The worker yields
-between them, and in a long one, so that a flood for one handler leaves the loop to others. A handler that may have
-several messages at a time takes them one by one instead.
+between them, and in a long one, so that a flood for one handler leaves the loop to others. A
+handler that may have several messages at a time takes them one by one instead.
 """
 
 import asyncio
