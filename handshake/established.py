@@ -23,7 +23,7 @@ from handshake.secret import HoldsSecret, Secret
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Established(HoldsSecret):
     """A finished exchange with a peer that proved who it is: what keys are made of.
 
@@ -41,8 +41,8 @@ class Established(HoldsSecret):
 
     def __post_init__(self) -> None:
         first, second = self.split_keys
-        object.__setattr__(self, "split_keys", (Secret.of(first), Secret.of(second)))
-        object.__setattr__(self, "local_static_private", Secret.of(self.local_static_private))
+        self.split_keys = (Secret.of(first), Secret.of(second))
+        self.local_static_private = Secret.of(self.local_static_private)
 
     def traffic_keys(self, suite: str) -> tuple[bytes, bytes]:
         """Our 32-byte send and receive keys for "ChaChaPoly" or "AESGCM".
