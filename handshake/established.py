@@ -28,6 +28,7 @@ class Established(HoldsSecret):
     """A finished exchange with a peer that proved who it is: what keys are made of.
 
     `initiator` says whether we began this exchange, `handshake_hash` is the same on both sides.
+    Nobody changes it; it is not frozen because that costs a call for each field.
     """
 
     initiator: bool
