@@ -50,7 +50,7 @@ def ours(settings: Settings, generation: int = 0, resume: Resume = FIRST_MEETING
         *resume,
         constants.VERSION,
         constants.VERSION,
-        sum([SUITE_BITS[suite] for suite in settings.suites]),
+        sum({SUITE_BITS[suite] for suite in settings.suites}),
     )
 
 

@@ -42,6 +42,12 @@ def test_message_3_adds_generation_and_resume():
     assert (read.generation, read.resume) == (0, Resume(0, 1))
 
 
+def test_a_suite_that_is_named_twice_is_offered_once():
+    """Two of one are not the next one."""
+    settings = Settings(instance=b"i" * 16, suites=("ChaChaPoly", "ChaChaPoly"))
+    assert terms.read(PEER, terms.ours(settings), at_the_end=False).suites == ("ChaChaPoly",)
+
+
 @pytest.mark.parametrize("length", range(59))
 @pytest.mark.parametrize("at_the_end", [False, True])
 def test_terms_that_end_early_are_refused(length, at_the_end):
