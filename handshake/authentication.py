@@ -1,12 +1,12 @@
 """The mutually authenticated exchange: from two identities to an `Established` one.
 
 `Initiator` and `Responder` run Noise_XXpsk0 and prove, inside its payloads, which identity speaks
-through the static key. Nothing here touches a clock, a socket or CBOR: time, randomness and the
-codec are handed in. A failed read changes nothing, so a forged message cannot keep the
-genuine one from being read later.
+through the static key. Nothing here touches a clock or a socket: time and randomness are handed
+in. A failed read changes nothing, so a forged message cannot keep the genuine one from being read
+later.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,6 @@ from handshake.constants import (
     MESH_SECRET_BYTES,
     ROLE_INITIATOR,
     ROLE_RESPONDER,
-    SESSION_ID_BYTES,
     UNKNOWN_ID,
     WIRE_PROTOCOL,
     Reason,
@@ -32,13 +31,7 @@ from handshake.established import Established, check_session_id, finished
 from handshake.fresh_exchange import FreshInitiator, FreshResponder
 from handshake.handshake_state import HandshakeState, KeyPair
 from handshake.identity import Delegation, Identity, NodeId
-from handshake.payload import (
-    RESERVED_TERMS,
-    Codec,
-    check_terms,
-    proof_text,
-    read_payload,
-)
+from handshake.payload import pack_payload, proof_text, read_payload
 from handshake.primitives import (
     SHA256,
     derive_key,
@@ -49,9 +42,7 @@ from handshake.primitives import (
 from handshake.secret import HoldsSecret, Secret
 
 __all__ = [
-    "RESERVED_TERMS",
     "Claim",
-    "Codec",
     "Credentials",
     "Established",
     "FreshInitiator",
@@ -112,14 +103,14 @@ class Credentials(HoldsSecret):
 class Claim(NamedTuple):
     """What a peer proved (its id and static key) and what it said beside it.
 
-    `session_id` is the number to send to it under; `terms` are all other entries of its payload,
-    authentic but not looked at here.
+    `session_id` is the number to send to it under; `terms` are the bytes behind all this in its
+    payload, authentic but not looked at here.
     """
 
     peer_id: NodeId
     static_key: bytes
     session_id: int
-    terms: dict[str, object]
+    terms: bytes
 
 
 class _Side(HoldsSecret):
@@ -127,13 +118,11 @@ class _Side(HoldsSecret):
 
     __slots__ = (
         "_claim",
-        "_codec",
         "_credentials",
         "_established",
         "_mesh_id",
         "_noise",
         "_session_id",
-        "_terms",
     )
     _role: bytes
     _peer_role: bytes
@@ -146,18 +135,13 @@ class _Side(HoldsSecret):
         psk: bytes,
         prologue: bytes,
         session_id: int,
-        terms: Mapping[str, object],
-        codec: Codec,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         psk = Secret.of(psk)
         require_length("a mesh id", mesh_id, MESH_ID_BYTES)
-        check_terms(terms)
         self._credentials = credentials
         self._mesh_id = mesh_id
         self._session_id = check_session_id(session_id)
-        self._terms = dict(terms)
-        self._codec = codec
         self._noise = HandshakeState(
             WIRE_PROTOCOL,
             initiator=self._role == ROLE_INITIATOR,
@@ -179,19 +163,12 @@ class _Side(HoldsSecret):
         if self._noise.message_number != message_number:
             raise WrongTurn(f"message {self._noise.message_number + 1} comes next")
 
-    def _payload(self, payload_hash: bytes, peer_id: bytes, terms: Mapping[str, object]) -> bytes:
+    def _payload(self, payload_hash: bytes, peer_id: bytes, terms: bytes) -> bytes:
         identity = self._credentials.identity
         delegation = self._credentials.delegation
         text = proof_text(self._role, payload_hash, delegation.static_key, peer_id)
-        return self._codec.dumps(
-            {
-                **terms,
-                "id": bytes(identity.id),
-                "delegation": delegation.to_value(),
-                "proof": identity.sign(text),
-                "session_id": self._session_id.to_bytes(SESSION_ID_BYTES, "big"),
-            }
-        )
+        proof = identity.sign(text)
+        return pack_payload(identity.id, self._session_id, delegation, proof, terms)
 
     def _read_claim(
         self, payload: bytes, noise: HandshakeState, wall: float, our_id_or_unknown: bytes
@@ -201,7 +178,7 @@ class _Side(HoldsSecret):
         The proof comes first: only who has proved itself is told more than that it failed.
         """
         static_key = _static_of(noise)
-        said = read_payload(self._codec, payload)
+        said = read_payload(payload, static_key)
         text = proof_text(self._peer_role, noise.payload_hash, static_key, our_id_or_unknown)
         if not ed25519_verify(said.peer_id, text, said.proof):
             raise Refused(Reason.BAD_PROOF, None, f"for the id {said.peer_id}")
@@ -217,12 +194,9 @@ class _Side(HoldsSecret):
         return claim
 
     def _accept(self, claim: Claim, delegation: Delegation, wall: float) -> None:
-        credentials = self._credentials
-        if delegation.static_key != claim.static_key:
-            raise Refused(Reason.BAD_DELEGATION, claim.peer_id, "it is for another static key")
         delegation.verify(claim.peer_id, self._mesh_id, wall)
-        ours = (credentials.identity.id, credentials.delegation.static_key)
-        if claim.peer_id == ours[0] or claim.static_key == ours[1]:
+        ours = self._credentials
+        if claim.peer_id == ours.identity.id or claim.static_key == ours.delegation.static_key:
             raise Refused(Reason.OURSELVES, claim.peer_id, "the other end is this identity")
 
     def _result(self, claim: Claim, noise: HandshakeState) -> Established:
@@ -242,9 +216,8 @@ class Initiator(_Side):
     """The side that begins: message 1 out, 2 in, 3 out.
 
     `mesh_id`, `psk` and `prologue` are what both sides must agree on; `session_id` (1 to
-    2^64 - 1) is the number we want to be sent to under; `terms` are text keys and values for the
-    payload, beside the reserved ones. Raises InvalidKey for a wrong length, InvalidPayload for a
-    reserved term or a session id out of range.
+    2^64 - 1) is the number we want to be sent to under. Raises InvalidKey for a wrong length,
+    InvalidPayload for a session id out of range.
     """
 
     __slots__ = ()
@@ -274,15 +247,13 @@ class Initiator(_Side):
         self._claim = claim
         return claim
 
-    def message_3(self, extra_terms: Mapping[str, object] | None = None) -> bytes:
-        """Message 3, once: our own proof, for this peer, with `extra_terms` beside the others.
+    def message_3(self, terms: bytes = b"") -> bytes:
+        """Message 3, once: our own proof, for this peer, and whatever else we have to say.
 
-        Raises WrongTurn before message 2 was read and the second time.
+        Raises WrongTurn before message 2 was read and the second time, InvalidPayload when `terms`
+        are too long for a message.
         """
         claim = finished(self._claim)
-        extra_terms = extra_terms or {}
-        check_terms(extra_terms)
-        terms = {**self._terms, **extra_terms}
         message = self._noise.write_message(lambda h: self._payload(h, claim.peer_id, terms))
         self._established = self._result(claim, self._noise)
         return message
@@ -308,10 +279,13 @@ class Responder(_Side):
             raise MalformedMessage("the payload of message 1 is empty")
         self._noise = after
 
-    def message_2(self) -> bytes:
-        """Message 2, once: our proof, for a peer whose id is not known yet."""
+    def message_2(self, terms: bytes = b"") -> bytes:
+        """Message 2, once: our proof, for a peer whose id is not known yet, and `terms`.
+
+        Raises WrongTurn out of turn, InvalidPayload when `terms` are too long for a message.
+        """
         self._expect(1)
-        return self._noise.write_message(lambda h: self._payload(h, UNKNOWN_ID, self._terms))
+        return self._noise.write_message(lambda h: self._payload(h, UNKNOWN_ID, terms))
 
     def read_message_3(self, noise: bytes, wall: float) -> Claim:
         """Read message 3 at `wall` (seconds since the epoch): who began, proved.

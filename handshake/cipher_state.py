@@ -54,7 +54,11 @@ class CipherState(HoldsSecret):
         """Take another key and start at counter zero."""
         key = Secret.of(key)
         require_length("a cipher's key", key, KEY_BYTES)
-        self._key = key
+        self.take(key)
+
+    def take(self, output: Secret) -> None:
+        """`initialize_key` with an output of HKDF, which is long enough."""
+        self._key = output if len(output) == KEY_BYTES else cipher_key(output)
         self._aead = None
         self._counter = 0
 
@@ -70,7 +74,9 @@ class CipherState(HoldsSecret):
             raise InvalidPayload(f"a Noise message has at most {MAX_MESSAGE_BYTES} bytes")
         if self._counter >= REKEY_COUNTER:
             raise NonceExhausted(_EXHAUSTED)
-        sealed = (self._aead or self._made(self._key)).seal(self._counter, ad, plaintext)
+        if self._aead is None:
+            self._aead = Aead(self._suite, self._key)
+        sealed = self._aead.seal(self._counter, ad, plaintext)
         self._counter += 1
         return sealed
 
@@ -86,7 +92,9 @@ class CipherState(HoldsSecret):
             raise MalformedMessage(f"a Noise message has at most {MAX_MESSAGE_BYTES} bytes")
         if self._counter >= REKEY_COUNTER:
             raise NonceExhausted(_EXHAUSTED)
-        opened = (self._aead or self._made(self._key)).open(self._counter, ad, ciphertext)
+        if self._aead is None:
+            self._aead = Aead(self._suite, self._key)
+        opened = self._aead.open(self._counter, ad, ciphertext)
         self._counter += 1
         return opened
 
@@ -96,7 +104,7 @@ class CipherState(HoldsSecret):
         Without a key nothing happens.
         """
         if self._key is not None:
-            aead = self._aead or self._made(self._key)
+            aead = Aead(self._suite, self._key)
             sealed = Secret(aead.seal(REKEY_COUNTER, b"", bytes(KEY_BYTES)))
             self._key = Secret(sealed[:KEY_BYTES])
             self._aead = None
@@ -110,6 +118,7 @@ class CipherState(HoldsSecret):
         other._counter = self._counter
         return other
 
-    def _made(self, key: Secret) -> Aead:
-        self._aead = Aead(self._suite, key)
-        return self._aead
+
+def cipher_key(output: Secret) -> Secret:
+    """The key of a cipher: of an output of HKDF with 64 bytes the first 32 (section 5.2)."""
+    return output if len(output) == KEY_BYTES else Secret(output[:KEY_BYTES])

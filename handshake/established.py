@@ -23,11 +23,12 @@ from handshake.secret import HoldsSecret, Secret
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(slots=True, repr=False, eq=False)
 class Established(HoldsSecret):
     """A finished exchange with a peer that proved who it is: what keys are made of.
 
     `initiator` says whether we began this exchange, `handshake_hash` is the same on both sides.
+    Nobody changes it; it is not frozen because that costs a call for each field.
     """
 
     initiator: bool
@@ -41,8 +42,8 @@ class Established(HoldsSecret):
 
     def __post_init__(self) -> None:
         first, second = self.split_keys
-        object.__setattr__(self, "split_keys", (Secret.of(first), Secret.of(second)))
-        object.__setattr__(self, "local_static_private", Secret.of(self.local_static_private))
+        self.split_keys = (Secret.of(first), Secret.of(second))
+        self.local_static_private = Secret.of(self.local_static_private)
 
     def traffic_keys(self, suite: str) -> tuple[bytes, bytes]:
         """Our 32-byte send and receive keys for "ChaChaPoly" or "AESGCM".

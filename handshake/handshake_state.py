@@ -8,7 +8,7 @@ after the last check: a failed message leaves the state as it was.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Self
 
 from handshake.cipher_state import CipherState
 from handshake.constants import DHLEN, MAX_MESSAGE_BYTES, PSK_BYTES, REKEY_COUNTER, TAG_BYTES
@@ -23,7 +23,6 @@ from handshake.primitives import (
 from handshake.secret import HoldsSecret, Secret
 from handshake.symmetric_state import SymmetricState
 
-T = TypeVar("T")
 Payload = bytes | Callable[[bytes], bytes]
 
 
@@ -93,7 +92,7 @@ class HandshakeState(HoldsSecret):
 
     __slots__ = (
         "_initiator",
-        "_pattern",
+        "_messages",
         "_progress",
         "_protocol",
         "_psks",
@@ -118,7 +117,7 @@ class HandshakeState(HoldsSecret):
         # First of all, so that no error on the way shows a key in its traceback.
         s, e, psks = _hidden(s), None if e is None else Secret.of(e), tuple(map(Secret.of, psks))
         self._protocol = parse_protocol_name(protocol_name)
-        self._pattern = self._protocol.pattern
+        self._messages = self._protocol.pattern.ours_first[0 if initiator else 1]
         self._initiator = initiator
         self._random_bytes = random_bytes
         self._psks = psks
@@ -142,7 +141,7 @@ class HandshakeState(HoldsSecret):
     @property
     def finished(self) -> bool:
         """Whether all messages of the pattern were written and read."""
-        return self._progress.message_number == len(self._pattern.messages)
+        return self._progress.message_number == len(self._messages)
 
     @property
     def message_number(self) -> int:
@@ -181,14 +180,23 @@ class HandshakeState(HoldsSecret):
         our turn, InvalidPayload when the payload is not bytes or the message longer than 65,535
         of them.
         """
-        self._require_turn(writing=True)
+        tokens = self._tokens_of_turn(writing=True)
         draft = self._progress.duplicate()
-        parts = [self._write_token(draft, token) for token in self._next_tokens()]
-        draft.payload_hash = draft.symmetric.handshake_hash
+        symmetric = draft.symmetric
+        parts = []
+        for token in tokens:
+            if token == "e":
+                parts.append(self._write_ephemeral(draft))
+            elif token == "s":
+                assert self._s is not None
+                parts.append(symmetric.encrypt_and_hash(self._s.public))
+            else:
+                self._mix_secret(draft, token)
+        draft.payload_hash = symmetric.handshake_hash
         body = payload(draft.payload_hash) if callable(payload) else payload
         if not isinstance(body, bytes):
             raise InvalidPayload("a payload is bytes")
-        parts.append(draft.symmetric.encrypt_and_hash(body))
+        parts.append(symmetric.encrypt_and_hash(body))
         message = b"".join(parts)
         if len(message) > MAX_MESSAGE_BYTES:
             raise InvalidPayload(f"a handshake message has at most {MAX_MESSAGE_BYTES} bytes")
@@ -216,8 +224,8 @@ class HandshakeState(HoldsSecret):
         payload, progress = self._read(message)
         other = object.__new__(type(self))
         other._protocol = self._protocol
-        other._pattern = self._pattern
         other._initiator = self._initiator
+        other._messages = self._messages
         other._random_bytes = self._random_bytes
         other._psks = self._psks
         other._s = self._s
@@ -237,7 +245,7 @@ class HandshakeState(HoldsSecret):
             raise WrongTurn("the handshake was split already")
         self._was_split = True
         first, second = self._progress.symmetric.split()
-        if self._pattern.one_way:
+        if self._protocol.pattern.one_way:
             second.set_nonce(REKEY_COUNTER)
         return first, second
 
@@ -250,7 +258,7 @@ class HandshakeState(HoldsSecret):
         return self._progress.symmetric.export_split_keys()
 
     def _require_keys(self) -> None:
-        pattern, progress = self._pattern, self._progress
+        pattern, progress = self._protocol.pattern, self._progress
         ours, theirs = pattern.initiator_knows, pattern.responder_knows
         if not self._initiator:
             ours, theirs = theirs, ours
@@ -272,107 +280,104 @@ class HandshakeState(HoldsSecret):
 
     def _mix_pre_messages(self) -> None:
         """Both sides mix the keys known beforehand, the initiator's first (section 5.3)."""
-        tokens = self._pattern.initiator_knows + self._pattern.responder_knows
+        pattern, progress = self._protocol.pattern, self._progress
+        tokens = pattern.initiator_knows + pattern.responder_knows
         if not tokens:
             return
-        progress = self._progress
         e = None if progress.e is None else progress.e.public
         s = None if self._s is None else self._s.public
         ours = {"e": e, "s": s}
         theirs = {"e": progress.re, "s": progress.rs}
         of_initiator, of_responder = (ours, theirs) if self._initiator else (theirs, ours)
-        known = [of_initiator[token] for token in self._pattern.initiator_knows]
-        known += [of_responder[token] for token in self._pattern.responder_knows]
+        known = [of_initiator[token] for token in pattern.initiator_knows]
+        known += [of_responder[token] for token in pattern.responder_knows]
         for token, public in zip(tokens, known, strict=True):
-            self._mix_public(progress, token, _present(public))
+            assert public is not None
+            self._mix_public(progress.symmetric, token, public)
 
-    def _require_turn(self, *, writing: bool) -> None:
+    def _tokens_of_turn(self, *, writing: bool) -> Tokens:
+        """The tokens of the message that comes next; a DH has our own key's letter first."""
         number = self._progress.message_number
-        if number == len(self._pattern.messages):
+        if number == len(self._messages):
             raise WrongTurn("the handshake is finished")
-        initiators_turn = number % 2 == 0
-        if (initiators_turn == self._initiator) != writing:
-            raise WrongTurn("it is the peer's turn" if writing else "it is our turn")
+        if (number % 2 == 0) == (self._initiator == writing):
+            return self._messages[number]
+        raise WrongTurn("it is the peer's turn" if writing else "it is our turn")
 
     def _require_finished(self) -> None:
         if not self.finished:
             raise WrongTurn("the handshake is not finished")
 
-    def _next_tokens(self) -> Tokens:
-        return self._pattern.messages[self._progress.message_number]
-
-    def _write_token(self, draft: _Progress, token: str) -> bytes:
-        if token == "e":
-            if draft.e is None:
-                draft.e = KeyPair.of(Secret.of(self._random_bytes(DHLEN)))
-            self._mix_public(draft, token, draft.e.public)
-            return draft.e.public
-        if token == "s":
-            return draft.symmetric.encrypt_and_hash(_present(self._s).public)
-        self._mix_secret(draft, token)
-        return b""
+    def _write_ephemeral(self, draft: _Progress) -> bytes:
+        if draft.e is None:
+            draft.e = KeyPair.of(self._random_bytes(DHLEN))
+        self._mix_public(draft.symmetric, "e", draft.e.public)
+        return draft.e.public
 
     def _read(self, message: bytes) -> tuple[bytes, _Progress]:
-        self._require_turn(writing=False)
+        tokens = self._tokens_of_turn(writing=False)
         if len(message) > MAX_MESSAGE_BYTES:
             raise MalformedMessage(f"a handshake message has at most {MAX_MESSAGE_BYTES} bytes")
         draft = self._progress.duplicate()
+        symmetric = draft.symmetric
         rest = bytes(message)
         try:
-            for token in self._next_tokens():
-                rest = self._read_token(draft, token, rest)
+            for token in tokens:
+                if token == "e":
+                    rest = self._read_ephemeral(draft, rest)
+                elif token == "s":
+                    rest = self._read_static(draft, rest)
+                else:
+                    self._mix_secret(draft, token)
         except InvalidKey as error:
             raise MalformedMessage(str(error)) from None
-        if draft.symmetric.has_key and len(rest) < TAG_BYTES:
+        if len(rest) < TAG_BYTES and symmetric.has_key:
             raise MalformedMessage("the message ends within its payload")
-        draft.payload_hash = draft.symmetric.handshake_hash
-        payload = draft.symmetric.decrypt_and_hash(rest)
+        draft.payload_hash = symmetric.handshake_hash
+        payload = symmetric.decrypt_and_hash(rest)
         draft.message_number += 1
         return payload, draft
 
-    def _read_token(self, draft: _Progress, token: str, rest: bytes) -> bytes:
-        """Process one token of the peer's message and return what follows it."""
-        if token not in {"e", "s"}:
-            self._mix_secret(draft, token)
-            return rest
-        sealed = token == "s" and draft.symmetric.has_key
-        length = DHLEN + TAG_BYTES if sealed else DHLEN
-        if len(rest) < length:
-            raise MalformedMessage("the message ends within a public key")
-        field, rest = rest[:length], rest[length:]
-        if token == "e":
-            # Checked at once, so that our own next message cannot fail for the peer's key.
-            check_x25519_public(field)
-            self._mix_public(draft, token, field)
-            draft.re = field
-        else:
-            draft.rs = draft.symmetric.decrypt_and_hash(field)
-            check_x25519_public(draft.rs)
-        return rest
+    def _read_ephemeral(self, draft: _Progress, rest: bytes) -> bytes:
+        """Take the key from the front of what is left of a message, and return what follows."""
+        draft.re = public = rest[:DHLEN]
+        if len(public) < DHLEN:
+            raise MalformedMessage(_ENDS_IN_KEY)
+        # Checked at once, so that our own next message cannot fail for the peer's key.
+        check_x25519_public(public)
+        self._mix_public(draft.symmetric, "e", public)
+        return rest[DHLEN:]
 
-    def _mix_public(self, draft: _Progress, token: str, public: bytes) -> None:
+    def _read_static(self, draft: _Progress, rest: bytes) -> bytes:
+        length = DHLEN + TAG_BYTES if draft.symmetric.has_key else DHLEN
+        if len(rest) < length:
+            raise MalformedMessage(_ENDS_IN_KEY)
+        draft.rs = draft.symmetric.decrypt_and_hash(rest[:length])
+        check_x25519_public(draft.rs)
+        return rest[length:]
+
+    def _mix_public(self, symmetric: SymmetricState, token: str, public: bytes) -> None:
         """A clear public key; with psks, an ephemeral one is also chained in (section 9.2)."""
-        draft.symmetric.mix_hash(public)
+        symmetric.mix_hash(public)
         if token == "e" and self._psks:
-            draft.symmetric.mix_key(public)
+            symmetric.mix_key(public)
 
     def _mix_secret(self, draft: _Progress, token: str) -> None:
-        """A token that sends nothing: psk, or a DH whose first letter is the initiator's key."""
+        """A token that sends nothing: psk, or a DH of our key and theirs, in this order."""
         if token == "psk":
             draft.symmetric.mix_key_and_hash(self._psks[draft.psks_used])
             draft.psks_used += 1
             return
-        letters = token if self._initiator else token[::-1]
-        ours = _present(draft.e if letters[0] == "e" else self._s)
-        theirs = _present(draft.re if letters[1] == "e" else draft.rs)
+        ours = draft.e if token[0] == "e" else self._s
+        theirs = draft.re if token[1] == "e" else draft.rs
+        # The checks at construction and the pattern's order have made sure of both.
+        assert ours is not None
+        assert theirs is not None
         draft.symmetric.mix_key(x25519(ours.private, theirs))
+
+
+_ENDS_IN_KEY = "the message ends within a public key"
 
 
 def _hidden(s: bytes | KeyPair | None) -> Secret | KeyPair | None:
     return s if s is None or isinstance(s, KeyPair) else Secret.of(s)
-
-
-def _present(value: T | None) -> T:
-    """A key that the checks at construction and the pattern's order have made sure of."""
-    assert value is not None
-    return value

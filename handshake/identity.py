@@ -7,6 +7,7 @@ the time and the random bytes are handed in.
 
 import base64
 import binascii
+import struct
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
@@ -23,12 +24,15 @@ from handshake.constants import (
     MESH_ID_BYTES,
     SEED_BYTES,
     SHORT_ID_CHARS,
-    SIGNATURE_BYTES,
     Reason,
 )
 from handshake.errors import InvalidKey, Refused
 from handshake.primitives import SigningKey, length_prefixed, require_length
 from handshake.secret import HoldsSecret, Secret
+
+# What is signed, but for its parts: these have fixed lengths, so what lies between them is fixed.
+_BEFORE_KEY = length_prefixed(LABEL_DELEGATION) + struct.pack(">L", DHLEN)
+_TIMES = struct.Struct(">LQLQL")
 
 
 class NodeId(bytes):
@@ -78,7 +82,7 @@ class Delegation(NamedTuple):
     """An identity's statement that a static X25519 key speaks for it in one mesh, for a while.
 
     `static_key` has 32 bytes; `not_before` and `not_after` are seconds since the epoch;
-    `signature` (64 bytes) covers them and the mesh id, which is not carried.
+    `signature` (64 bytes) covers them and the mesh id (docs/SPEC.md, section 3.4).
     """
 
     static_key: bytes
@@ -107,24 +111,6 @@ class Delegation(NamedTuple):
         if not earliest <= wall <= latest:
             side = "begins later" if wall < earliest else "has ended"
             raise Refused(Reason.CLOCK, signer, f"the delegation {side} by our clock")
-
-    def to_value(self) -> list[object]:
-        """The plain list that travels as CBOR."""
-        return list(self)
-
-    @classmethod
-    def from_value(cls, value: object) -> Self:
-        """Read what `to_value` wrote; raises Refused (MALFORMED) for anything else."""
-        if isinstance(value, list) and len(value) == 4:
-            static_key, not_before, not_after, signature = value
-            if (
-                _is_bytes(static_key, DHLEN)
-                and _is_second(not_before)
-                and _is_second(not_after)
-                and _is_bytes(signature, SIGNATURE_BYTES)
-            ):
-                return cls(static_key, not_before, not_after, signature)
-        raise Refused(Reason.MALFORMED, None, "a delegation of another form")
 
 
 class Identity(HoldsSecret):
@@ -175,19 +161,10 @@ class Identity(HoldsSecret):
         return self._key.seed
 
 
-def _is_bytes(value: object, length: int) -> bool:
-    return isinstance(value, bytes) and len(value) == length
-
-
 def _is_second(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_SECONDS
 
 
 def _delegation_text(static_key: bytes, not_before: int, not_after: int, mesh_id: bytes) -> bytes:
-    return length_prefixed(
-        LABEL_DELEGATION,
-        static_key,
-        not_before.to_bytes(8, "big"),
-        not_after.to_bytes(8, "big"),
-        mesh_id,
-    )
+    times = _TIMES.pack(8, not_before, 8, not_after, MESH_ID_BYTES)
+    return b"".join((_BEFORE_KEY, static_key, times, mesh_id))

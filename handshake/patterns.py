@@ -6,6 +6,7 @@ initiator and responder in turn.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -15,6 +16,14 @@ from handshake.errors import InvalidProtocolName
 from handshake.primitives import Hash
 
 Tokens = tuple[str, ...]
+
+
+_SWAPPED = {"es": "se", "se": "es"}
+
+
+def _swapped(messages: Iterable[Tokens]) -> tuple[Tokens, ...]:
+    """The same messages with the keys of initiator and responder in each other's place."""
+    return tuple(tuple(_SWAPPED.get(token, token) for token in tokens) for tokens in messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,12 @@ class Pattern:
     uses_static: tuple[bool, bool] = field(init=False)
     """Whether the initiator and the responder have a static key of their own."""
 
+    ours_first: tuple[tuple[Tokens, ...], tuple[Tokens, ...]] = field(init=False)
+    """The messages as the initiator and as the responder see them.
+
+    In Noise the first letter of a DH is the initiator's key; here it is one's own.
+    """
+
     def __post_init__(self) -> None:
         psk_count = sum(tokens.count("psk") for tokens in self.messages)
         known = (self.initiator_knows, self.responder_knows)
@@ -45,6 +60,7 @@ class Pattern:
         )
         object.__setattr__(self, "psk_count", psk_count)
         object.__setattr__(self, "uses_static", uses_static)
+        object.__setattr__(self, "ours_first", (self.messages, _swapped(self.messages)))
 
     @property
     def one_way(self) -> bool:
@@ -157,9 +173,6 @@ def _with_psk(pattern: Pattern, number: int) -> Pattern:
     return replace(pattern, messages=tuple(messages))
 
 
-_SWAPPED = {"es": "se", "se": "es"}
-
-
 def _with_fallback(pattern: Pattern) -> Pattern:
     """The first message becomes a pre-message, and its receiver the initiator (10.2)."""
     first, *rest = pattern.messages
@@ -168,7 +181,7 @@ def _with_fallback(pattern: Pattern) -> Pattern:
     return Pattern(
         initiator_knows=pattern.responder_knows,
         responder_knows=(*pattern.initiator_knows, *first),
-        messages=tuple(tuple(_SWAPPED.get(token, token) for token in tokens) for tokens in rest),
+        messages=_swapped(rest),
     )
 
 

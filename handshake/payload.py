@@ -1,83 +1,73 @@
 """What messages 2 and 3 of the wire's exchange carry, and what a proof in them signs.
 
-A payload is one canonical CBOR map with text keys: `id`, `delegation`, `proof`, `session_id`
-and the terms, which pass through untouched. The codec is handed in; nothing is believed here,
-only well-formed.
+A payload is a head of fixed length (docs/SPEC.md, section 6.4) and, behind it, the terms: bytes
+that pass through untouched. Nothing is believed here, only well-formed.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+import struct
+from typing import NamedTuple
 
 from handshake.constants import (
     ID_BYTES,
     LABEL_PROOF,
-    SESSION_ID_BYTES,
-    SIGNATURE_BYTES,
+    MAX_SECONDS,
+    ROLE_INITIATOR,
+    ROLE_RESPONDER,
     WIRE_PROTOCOL,
     Reason,
 )
-from handshake.errors import InvalidKey, InvalidPayload, Refused
+from handshake.errors import InvalidKey, Refused
 from handshake.identity import Delegation, NodeId
 from handshake.primitives import length_prefixed
 
-RESERVED_TERMS = frozenset({"id", "delegation", "proof", "session_id"})
-_PROTOCOL = WIRE_PROTOCOL.encode()
-
-
-class Codec(Protocol):
-    """Deterministic CBOR: one encoding for one value; `loads` raises ValueError for any other."""
-
-    def dumps(self, value: object, /) -> bytes:
-        """The one encoding of `value`."""
-
-    def loads(self, data: bytes, /) -> object:
-        """The value of exactly that encoding, or a ValueError."""
+# id, session id, not before, not after, signature of the delegation, proof.
+_HEAD = struct.Struct(">32sQQQ64s64s")
+# What a proof begins with, up to the length of h; h, the static key and the peer's id have one.
+_LENGTH = struct.pack(">L", ID_BYTES)
+_PROOF_OF = {
+    role: length_prefixed(LABEL_PROOF, role, WIRE_PROTOCOL.encode()) + _LENGTH
+    for role in (ROLE_INITIATOR, ROLE_RESPONDER)
+}
 
 
 class Said(NamedTuple):
-    """The payload of message 2 or 3, well-formed and not believed yet."""
+    """The payload of message 2 or 3 (section 6.4.1), well-formed and not believed yet."""
 
     peer_id: NodeId
+    session_id: int
     delegation: Delegation
     proof: bytes
-    session_id: int
-    terms: dict[str, object]
+    terms: bytes
 
 
-def read_payload(codec: Codec, payload: bytes) -> Said:
-    """The payload taken apart; raises Refused (MALFORMED) for any other bytes."""
+def pack_payload(
+    node_id: NodeId, session_id: int, delegation: Delegation, proof: bytes, terms: bytes
+) -> bytes:
+    """The payload of section 6.4.1. The delegated key is not in it: the exchange shows it."""
+    _, not_before, not_after, signature = delegation
+    return _HEAD.pack(node_id, session_id, not_before, not_after, signature, proof) + terms
+
+
+def read_payload(payload: bytes, static_key: bytes) -> Said:
+    """The payload taken apart, of a peer whose static key is that of the exchange.
+
+    Raises Refused (MALFORMED) for bytes that are none.
+    """
     try:
-        value = codec.loads(payload)
-    except ValueError:
-        raise Refused(Reason.MALFORMED, None, "the payload is not canonical CBOR") from None
-    if not isinstance(value, dict) or not set(map(type, value)) <= {str}:
-        raise Refused(Reason.MALFORMED, None, "the payload is not a map of text keys")
-    try:
-        peer_id = NodeId(_take(value, "id", ID_BYTES))
+        key, session_id, not_before, not_after, signature, proof = _HEAD.unpack_from(payload)
+        peer_id = NodeId(key)
+    except struct.error:
+        raise Refused(Reason.MALFORMED, None, "the payload ends within its head") from None
     except InvalidKey:
         raise Refused(Reason.MALFORMED, None, "an id that nobody may use") from None
-    session_id = int.from_bytes(_take(value, "session_id", SESSION_ID_BYTES), "big")
     if session_id == 0:
         raise Refused(Reason.MALFORMED, None, "session id zero stands for none")
-    delegation = Delegation.from_value(value.pop("delegation", None))
-    proof = _take(value, "proof", SIGNATURE_BYTES)
-    # What is left are the terms.
-    return Said(peer_id, delegation, proof, session_id, value)
-
-
-def _take(value: dict[str, object], key: str, length: int) -> bytes:
-    entry = value.pop(key, None)
-    if not isinstance(entry, bytes) or len(entry) != length:
-        raise Refused(Reason.MALFORMED, None, f"{key} is not {length} bytes")
-    return entry
+    if not_before > MAX_SECONDS or not_after > MAX_SECONDS:
+        raise Refused(Reason.MALFORMED, None, "a delegation at no time")
+    delegation = Delegation(static_key, not_before, not_after, signature)
+    return Said(peer_id, session_id, delegation, proof, payload[_HEAD.size :])
 
 
 def proof_text(role: bytes, payload_hash: bytes, static_key: bytes, peer_id: bytes) -> bytes:
-    """What a proof signs: this role, in this exchange, through this key, towards that peer."""
-    return length_prefixed(LABEL_PROOF, role, _PROTOCOL, payload_hash, static_key, peer_id)
-
-
-def check_terms(terms: Mapping[str, object]) -> None:
-    """Raise InvalidPayload for terms of ours that could not be told from the exchange's own."""
-    if not set(map(type, terms)) <= {str} or not RESERVED_TERMS.isdisjoint(terms):
-        raise InvalidPayload("terms have text keys other than those of the exchange itself")
+    """What a proof signs (section 6.5.1): this role, exchange and key, towards that peer."""
+    return b"".join((_PROOF_OF[role], payload_hash, _LENGTH, static_key, _LENGTH, peer_id))

@@ -87,8 +87,9 @@ def x25519(private: bytes, public: bytes) -> Secret:
     zero (Noise, section 12.1, permits the check).
     """
     private = Secret.of(private)
-    require_length("an X25519 private key", private, DHLEN)
-    require_length("an X25519 public key", public, DHLEN)
+    # `require_length`, without two calls for each DH.
+    if len(private) != DHLEN or not isinstance(public, bytes) or len(public) != DHLEN:
+        raise InvalidKey(f"X25519 keys must be {DHLEN} bytes")
     try:
         return Secret(sodium.crypto_scalarmult(private, public))
     except SodiumError:
@@ -217,23 +218,21 @@ class Aead(HoldsSecret):
     Raises InvalidProtocolName for another suite, InvalidKey for a key of another length.
     """
 
-    __slots__ = ("_decrypt", "_encrypt", "_encrypt_into", "_nonce")
+    __slots__ = ("_cipher", "_nonce")
+    _cipher: AESGCM | ChaCha20Poly1305
 
     def __init__(self, suite: str, key: bytes) -> None:
         key = Secret.of(key)
-        require_length("an AEAD key", key, KEY_BYTES)
-        cipher: AESGCM | ChaCha20Poly1305
+        if len(key) != KEY_BYTES:
+            raise InvalidKey(f"an AEAD key must be {KEY_BYTES} bytes")
         if suite == "ChaChaPoly":
-            cipher = ChaCha20Poly1305(key)
+            self._cipher = ChaCha20Poly1305(key)
             self._nonce = _LITTLE_ENDIAN_NONCE
         elif suite == "AESGCM":
-            cipher = AESGCM(key)
+            self._cipher = AESGCM(key)
             self._nonce = _BIG_ENDIAN_NONCE
         else:
             raise InvalidProtocolName(f"no cipher suite of the name {suite!r}")
-        self._encrypt = cipher.encrypt
-        self._decrypt = cipher.decrypt
-        self._encrypt_into = cipher.encrypt_into
 
     def seal(self, counter: int, ad: Buffer, plaintext: Buffer) -> bytes:
         """Seal `plaintext`; the result is 16 bytes longer.
@@ -244,7 +243,7 @@ class Aead(HoldsSecret):
             nonce = self._nonce(counter)
         except struct.error:
             raise NonceExhausted("the counter is outside 64 bits") from None
-        return self._encrypt(nonce, plaintext, ad)
+        return self._cipher.encrypt(nonce, plaintext, ad)
 
     def seal_into(self, counter: int, ad: Buffer, plaintext: Buffer, buffer: memoryview) -> int:
         """Seal into the start of `buffer` (of bytes) and return how many bytes were written.
@@ -257,7 +256,7 @@ class Aead(HoldsSecret):
         except struct.error:
             raise NonceExhausted("the counter is outside 64 bits") from None
         end = len(plaintext) + TAG_BYTES
-        return self._encrypt_into(nonce, plaintext, ad, buffer[:end])
+        return self._cipher.encrypt_into(nonce, plaintext, ad, buffer[:end])
 
     def open(self, counter: int, ad: Buffer, sealed: Buffer) -> bytes:
         """Open what was sealed with the same counter and `ad`.
@@ -266,7 +265,7 @@ class Aead(HoldsSecret):
         64 bits.
         """
         try:
-            return self._decrypt(self._nonce(counter), sealed, ad)
+            return self._cipher.decrypt(self._nonce(counter), sealed, ad)
         except InvalidTag:
             raise DecryptionFailed("it does not open") from None
         except struct.error:

@@ -5,8 +5,7 @@ Touches nothing but `primitives`. The names are those of Noise: ck, h, mix, spli
 
 from typing import Self
 
-from handshake.cipher_state import CipherState
-from handshake.constants import KEY_BYTES
+from handshake.cipher_state import CipherState, cipher_key
 from handshake.patterns import Protocol
 from handshake.primitives import hkdf
 from handshake.secret import HoldsSecret, Secret
@@ -15,19 +14,17 @@ from handshake.secret import HoldsSecret, Secret
 class SymmetricState(HoldsSecret):
     """What both sides of a handshake have in common so far."""
 
-    __slots__ = ("_chaining_key", "_cipher", "_h", "_hash", "_suite")
+    __slots__ = ("_chaining_key", "_cipher", "_hash", "_suite", "handshake_hash")
+
+    handshake_hash: bytes
+    """h: the hash of all that both sides have said so far, HASHLEN bytes."""
 
     def __init__(self, protocol: Protocol) -> None:
         self._hash = protocol.hash
         self._suite = protocol.suite
-        self._h = protocol.first_hash
-        self._chaining_key = Secret(self._h)
+        self.handshake_hash = protocol.first_hash
+        self._chaining_key = Secret(protocol.first_hash)
         self._cipher = CipherState(protocol.suite)
-
-    @property
-    def handshake_hash(self) -> bytes:
-        """h: the hash of all that both sides have said so far, HASHLEN bytes."""
-        return self._h
 
     @property
     def has_key(self) -> bool:
@@ -37,11 +34,11 @@ class SymmetricState(HoldsSecret):
     def mix_key(self, input_key_material: bytes) -> None:
         """MixKey: chain a secret in and take a new key from it."""
         self._chaining_key, key = hkdf(self._chaining_key, input_key_material, 2, self._hash)
-        self._cipher.initialize_key(_cut(key))
+        self._cipher.take(key)
 
     def mix_hash(self, data: bytes) -> None:
         """MixHash: add `data` to the transcript."""
-        self._h = self._hash.hash(self._h + data)
+        self.handshake_hash = self._hash.hash(self.handshake_hash + data)
 
     def mix_key_and_hash(self, input_key_material: bytes) -> None:
         """MixKeyAndHash: chain a pre-shared key in, which the transcript commits to as well."""
@@ -49,17 +46,17 @@ class SymmetricState(HoldsSecret):
             self._chaining_key, input_key_material, 3, self._hash
         )
         self.mix_hash(hashed)
-        self._cipher.initialize_key(_cut(key))
+        self._cipher.take(key)
 
     def encrypt_and_hash(self, plaintext: bytes) -> bytes:
         """Seal `plaintext` under the transcript (or pass it, without a key) and add the result."""
-        sealed = self._cipher.encrypt_with_ad(self._h, plaintext)
+        sealed = self._cipher.encrypt_with_ad(self.handshake_hash, plaintext)
         self.mix_hash(sealed)
         return sealed
 
     def decrypt_and_hash(self, sealed: bytes) -> bytes:
         """Undo `encrypt_and_hash`; raises DecryptionFailed, after which nothing has changed."""
-        opened = self._cipher.decrypt_with_ad(self._h, sealed)
+        opened = self._cipher.decrypt_with_ad(self.handshake_hash, sealed)
         self.mix_hash(sealed)
         return opened
 
@@ -71,19 +68,14 @@ class SymmetricState(HoldsSecret):
     def export_split_keys(self) -> tuple[Secret, Secret]:
         """The raw 32-byte keys that `split` would use, in its order: secrets, to derive from."""
         first, second = hkdf(self._chaining_key, b"", 2, self._hash)
-        return _cut(first), _cut(second)
+        return cipher_key(first), cipher_key(second)
 
     def duplicate(self) -> Self:
         """A second state at the same place, to try something on."""
         other = object.__new__(type(self))
         other._hash = self._hash
         other._suite = self._suite
-        other._h = self._h
+        other.handshake_hash = self.handshake_hash
         other._chaining_key = self._chaining_key
         other._cipher = self._cipher.duplicate()
         return other
-
-
-def _cut(key: Secret) -> Secret:
-    """The key of a cipher: of a hash with 64 bytes the first 32 (section 5.2)."""
-    return key if len(key) == KEY_BYTES else Secret(key[:KEY_BYTES])

@@ -13,6 +13,7 @@ import mesh.constants
 import mesh.limits
 import spec_page
 from handshake import payload
+from handshake.identity import Delegation, Identity
 from mesh.delivery import assembly
 from mesh.engine import sending, terms
 from mesh.engine.resume import Memory, Resume
@@ -251,6 +252,7 @@ def test_reasons() -> None:
 def test_suites() -> None:
     """Every suite, and how its nonce is made of the counter."""
     assert [code(row["Name"]) for row in TABLES["suites"]] == list(handshake.constants.SUITES)
+    assert {code(row["Name"]): int(row["Bit"]) for row in TABLES["suites"]} == terms.SUITE_BITS
     for row in TABLES["suites"]:
         suite = code(row["Name"])
         order = "little" if "least significant first" in row["Nonce"] else "big"
@@ -348,13 +350,39 @@ def test_elements_of_a_body() -> None:
     assert elements == [*messages.Body._fields[:4], "run"]
 
 
-def test_keys_of_a_payload() -> None:
-    """Every key of messages 2 and 3, and in which of them it stands."""
-    ours = terms.ours(Settings(instance=bytes(16)))
-    at_the_end = terms.ours_at_the_end(0, Resume(0, 1))
-    both = payload.RESERVED_TERMS | ours.keys()
-    said = {code(row["Key"]): row["In message"] for row in TABLES["payload"]}
-    assert said == dict.fromkeys(both, "2, 3") | dict.fromkeys(at_the_end, "3")
+def test_layout_of_a_payload() -> None:
+    """Each field lies where the table says."""
+    identity = Identity(bytes(32))
+    delegation = Delegation(b"k" * 32, 0x0B, 0x0C, b"s" * 64)
+    packed = payload.pack_payload(identity.id, 0x0A, delegation, b"p" * 64, b"all the rest")
+    assert _slices("payload", packed) == {
+        "id": identity.id,
+        "session_id": b"\0" * 7 + b"\x0a",
+        "not_before": b"\0" * 7 + b"\x0b",
+        "not_after": b"\0" * 7 + b"\x0c",
+        "signature": b"s" * 64,
+        "proof": b"p" * 64,
+        "terms": b"all the rest",
+    }
+
+
+def test_layout_of_terms() -> None:
+    """Each field lies where the table says, and what follows is ignored."""
+    settings = Settings(bytes(range(16)), window_bytes=1 << 17, max_message_bytes=1 << 18)
+    said = terms.ours(settings, 0x0A, Resume(0x0B, 0x0C))
+    assert _slices("terms", said) == {
+        "instance": bytes(range(16)),
+        "window": (1 << 17).to_bytes(8, "big"),
+        "message": (1 << 18).to_bytes(8, "big"),
+        "generation": b"\0" * 7 + b"\x0a",
+        "epoch": b"\0" * 7 + b"\x0b",
+        "next": b"\0" * 7 + b"\x0c",
+        "oldest": b"\1",
+        "newest": b"\1",
+        "suites": b"\1",
+    }
+    last = TABLES["terms"][-1]
+    assert int(last["Offset"]) + int(last["Bytes"]) == len(said)
 
 
 @pytest.mark.parametrize("row", TABLES["encodings"], ids=lambda row: row["Encoding"])
@@ -379,7 +407,8 @@ def test_encodings(row: Row) -> None:
         ("12.9.2", f"`MAX_DEPTH` + {messages._PACKED_DEPTH - 1 - cbor.MAX_DEPTH}\n"),
         ("12.7.1", f"at most {assembly._ITEM_MAX_BYTES} bytes"),
         ("11.6.1", "for 64 of them"),
-        ("6.6.1", "less than 2^62"),
+        ("6.6.2", "less than 2^62"),
+        ("6.4.1", "184 bytes"),
         ("3.4.2", "0 to 2^63 - 1"),
         ("8.1.3", "56 bytes"),
         ("14.2.5", "after two resends"),

@@ -16,10 +16,12 @@ import spec_cbor
 import spec_large
 import spec_wire
 from handshake.errors import Refused
+from handshake.identity import Identity
 from handshake.payload import read_payload
 from mesh.counters import Counters
 from mesh.delivery import incoming
 from mesh.delivery.assembly import Announced, Assembly
+from mesh.engine import terms
 from mesh.errors import MalformedFrame
 from mesh.wire import cbor, frames, messages
 
@@ -42,6 +44,7 @@ FRAMES = [
     *(bytes.fromhex(message["frame"]) for each in _EXCHANGES for message in each["messages"]),
     *(bytes.fromhex(case["frame"]) for case in _REFUSED["header"]),
 ]
+SOMEBODY = Identity(bytes(32)).id
 PAYLOADS = [
     *(bytes.fromhex(m["payload"]) for each in _EXCHANGES for m in each["messages"][1:]),
     *(bytes.fromhex(case["payload"]) for case in _REFUSED["payload"]),
@@ -151,14 +154,42 @@ def test_payloads(payload: bytes) -> None:
     """Both take the same payloads of messages 2 and 3."""
 
     def ours() -> Any:
-        said = read_payload(cbor.CANONICAL, payload)
-        return [bytes(said.peer_id), said.delegation.to_value(), said.proof, said.session_id]
+        said = read_payload(payload, bytes(32))
+        delegation = list(said.delegation[1:])
+        return [bytes(said.peer_id), said.session_id, *delegation, said.proof, said.terms]
 
     def theirs() -> Any:
-        said = spec_wire.read_payload(payload)
-        return [said.id, said.delegation, said.proof, said.session_id]
+        return list(spec_wire.read_payload(payload))
 
     assert _alike(_verdict(ours, Refused), _verdict(theirs, spec_wire.Refused))
+
+
+@given(changed([payload[184:] for payload in PAYLOADS]), st.booleans())
+def test_terms(said: bytes, last: bool) -> None:
+    """Both take the same terms, or refuse them for the same reason."""
+    reasons = []
+
+    def ours() -> Any:
+        try:
+            read = terms.read(SOMEBODY, said, at_the_end=last)
+        except Refused as refusal:
+            reasons.append(refusal.reason.value)
+            raise
+        bits = sum(terms.SUITE_BITS[suite] for suite in read.suites)
+        return [read.instance, *read.limits, *([read.generation, *read.resume] * last), bits]
+
+    def theirs() -> Any:
+        try:
+            read = spec_wire.read_terms(said, last=last)
+        except spec_wire.Refused as refusal:
+            reasons.append(refusal.detail)
+            raise
+        numbers = [read.generation, read.epoch, read.next] * last
+        return [read.instance, read.window, read.message, *numbers, read.suites & 3]
+
+    assert _alike(_verdict(ours, Refused), _verdict(theirs, spec_wire.Refused))
+    assert len(reasons) in {0, 2}
+    assert len(set(reasons)) <= 1
 
 
 ROOM = 20

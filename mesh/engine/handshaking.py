@@ -23,7 +23,7 @@ from mesh.session.session import Session
 from mesh.session.states import Trigger
 from mesh.trust.policy import Decision
 from mesh.wire import frames, messages
-from mesh.wire.cbor import CANONICAL, dumps, loads
+from mesh.wire.cbor import dumps, loads
 from mesh.wire.frames import HandshakeFrame
 
 if TYPE_CHECKING:
@@ -72,8 +72,6 @@ class Handshaking:
             psk=settings.psk,
             prologue=frames.prologue(settings.mesh_id, session_id),
             session_id=session_id,
-            terms=terms.ours(settings),
-            codec=CANONICAL,
             random_bytes=context.random_bytes,
         )
         frame = frames.pack_handshake(frames.MESSAGE_1, 0, session_id, initiator.message_1())
@@ -129,7 +127,7 @@ class Handshaking:
         association = self._directory.association(claim.peer_id, their.limits)
         generation = association.sessions.known_generation
         resume = association.resume_for(their.instance)
-        noise = half_open.initiator.message_3(terms.ours_at_the_end(generation, resume))
+        noise = half_open.initiator.message_3(terms.ours(context.settings, generation, resume))
         frame = frames.pack_handshake(
             frames.MESSAGE_3, claim.session_id, half_open.session_id, noise
         )
@@ -261,9 +259,8 @@ class Handshaking:
             # Another mesh's name or secret; or forged, which nobody can tell from that.
             context.counters["handshakes.other_mesh"] += 1
             return
-        answer = frames.pack_handshake(
-            frames.MESSAGE_2, parsed.sender_session, session_id, responder.message_2()
-        )
+        noise = responder.message_2(terms.ours(context.settings))
+        answer = frames.pack_handshake(frames.MESSAGE_2, parsed.sender_session, session_id, noise)
         now = context.now.elapsed
         half_open = Responding(
             self, session_id, origin.address, origin.route, frame, responder, answer, now
@@ -283,8 +280,6 @@ class Handshaking:
                 settings.mesh_id, parsed.sender_session, parsed.psk_id, parsed.flags
             ),
             session_id=session_id,
-            terms=terms.ours(settings),
-            codec=CANONICAL,
             random_bytes=context.random_bytes,
         )
 

@@ -1,6 +1,6 @@
 """What the two sides of a handshake say about themselves, and what follows from both."""
 
-from dataclasses import dataclass
+import struct
 from typing import NamedTuple
 
 from handshake.constants import Reason
@@ -15,6 +15,10 @@ COMMON_SUITE = "ChaChaPoly"
 FIRST_MEETING = Resume(0, 1)
 _LARGEST = 1 << 62
 
+# Instance, window, largest message; generation, epoch, next; oldest and newest version; suites.
+_LAYOUT = struct.Struct(">16s5QBBB")
+SUITE_BITS = {COMMON_SUITE: 1, PREFERRED_SUITE: 2}
+
 
 class Limits(NamedTuple):
     """A peer's window for us, and its largest message, in bytes."""
@@ -23,8 +27,7 @@ class Limits(NamedTuple):
     max_message_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """A peer's terms, checked. `generation` and `resume` come with message 3 only."""
 
     instance: bytes
@@ -34,57 +37,44 @@ class Terms:
     resume: Resume = FIRST_MEETING
 
 
-def ours(settings: Settings) -> dict[str, object]:
-    """What we say in messages 2 and 3."""
-    return {
-        "instance": settings.instance,
-        "versions": [constants.VERSION],
-        "suites": list(settings.suites),
-        "limits": {"window": settings.window_bytes, "message": settings.max_message_bytes},
-    }
+def ours(settings: Settings, generation: int = 0, resume: Resume = FIRST_MEETING) -> bytes:
+    """What we say in messages 2 and 3 (docs/SPEC.md, section 6.6).
 
-
-def ours_at_the_end(generation: int, resume: Resume) -> dict[str, object]:
-    """What message 3 adds: by then we know whom we speak to."""
-    return {"generation": generation, "resume": list(resume)}
-
-
-def read(peer_id: NodeId, terms: dict[str, object], *, at_the_end: bool) -> Terms:
-    """Check a peer's terms. Raises Refused (malformed, or no common version or suite)."""
-    match terms:
-        case {
-            "instance": bytes(instance),
-            "versions": [*versions],
-            "suites": [*suites],
-            "limits": {"window": int(window), "message": int(message)},
-        } if (
-            len(instance) == constants.INSTANCE_BYTES
-            and constants.WINDOW_MIN_BYTES <= window < _LARGEST
-        ):
-            pass
-        case _:
-            raise Refused(Reason.MALFORMED, peer_id, "not the terms that this wire knows")
-    # True and 1.0 equal 1, and are no versions.
-    if not any(type(version) is int and version == constants.VERSION for version in versions):
-        raise Refused(Reason.VERSION, peer_id, f"it speaks {versions!r:.80}")
-    checked = Terms(
-        instance,
-        tuple(suite for suite in suites if isinstance(suite, str)),
-        Limits(window, max(0, message)),
+    `generation` and `resume` are for message 3: by then we know whom we speak to.
+    """
+    return _LAYOUT.pack(
+        settings.instance,
+        settings.window_bytes,
+        settings.max_message_bytes,
+        generation,
+        *resume,
+        constants.VERSION,
+        constants.VERSION,
+        sum({SUITE_BITS[suite] for suite in settings.suites}),
     )
-    if COMMON_SUITE not in checked.suites:
+
+
+def read(peer_id: NodeId, said: bytes, *, at_the_end: bool) -> Terms:
+    """Check a peer's terms. Raises Refused (malformed, or no common version or suite)."""
+    if len(said) < _LAYOUT.size:
+        raise Refused(Reason.MALFORMED, peer_id, "terms that end early")
+    instance, window, message, generation, epoch, following, oldest, newest, suites = (
+        _LAYOUT.unpack_from(said)
+    )
+    if not constants.WINDOW_MIN_BYTES <= window < _LARGEST:
+        raise Refused(Reason.MALFORMED, peer_id, f"a window of {window} bytes")
+    if at_the_end:
+        if generation >= _LARGEST or epoch >= _LARGEST or not 0 < following < _LARGEST:
+            raise Refused(Reason.MALFORMED, peer_id, "a generation or resume beyond all counting")
+        resume = Resume(epoch, following)
+    else:
+        generation, resume = 0, FIRST_MEETING
+    if not oldest <= constants.VERSION <= newest:
+        raise Refused(Reason.VERSION, peer_id, f"it speaks versions {oldest} to {newest}")
+    if not suites & SUITE_BITS[COMMON_SUITE]:
         raise Refused(Reason.VERSION, peer_id, "every node offers ChaChaPoly")
-    return _at_the_end(peer_id, terms, checked) if at_the_end else checked
-
-
-def _at_the_end(peer_id: NodeId, terms: dict[str, object], checked: Terms) -> Terms:
-    match terms:
-        case {"generation": int(generation), "resume": [int(epoch), int(following)]} if (
-            0 <= generation < _LARGEST and 0 <= epoch < _LARGEST and 0 < following < _LARGEST
-        ):
-            resume = Resume(epoch, following)
-            return Terms(checked.instance, checked.suites, checked.limits, generation, resume)
-    raise Refused(Reason.MALFORMED, peer_id, "message 3 without generation and resume")
+    offered = tuple([suite for suite, bit in SUITE_BITS.items() if suites & bit])
+    return Terms(instance, offered, Limits(window, message), generation, resume)
 
 
 def suite(settings: Settings, terms: Terms) -> str:

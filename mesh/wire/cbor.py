@@ -26,7 +26,6 @@ _INT_MAX: Final = (1 << 64) - 1
 _NONE: Final = type(None)
 _ATOMS: Final = frozenset({_NONE, bool, float, str, bytes, bytearray})
 _WHOLE: Final = frozenset({int, bool})
-_UNORDERED: Final = frozenset({_NONE, bool, int, str, bytes})
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 _HALF_A_PAIR: Final = "half a surrogate pair is not text"
 # From here on one pass in C over the types is cheaper than a loop.
@@ -243,78 +242,3 @@ def loads_unchecked(data: bytes | bytearray | memoryview, max_depth: int) -> Any
     if stream.tell() != len(data):
         raise MalformedFrame("bytes after the end of the item")
     return value
-
-
-def canonical_dumps(value: object) -> bytes:
-    """Encode deterministically (RFC 8949, section 4.2.1): equal values, equal bytes.
-
-    For what is signed or hashed. Keys are text only: then the order of keys by length and the
-    order by bytes, which both go by the name of canonical, are one.
-    Raises `InvalidMessage` as `dumps` does, and for a key of bytes.
-    """
-    if type(value) not in _CONTAINERS or not _plain(value, MAX_DEPTH):
-        value = _rebuilt(value, MAX_DEPTH, ())
-    try:
-        return _dumps_in_order(value)
-    except UnicodeEncodeError:
-        raise InvalidMessage(_HALF_A_PAIR) from None
-    except TypeError:
-        raise InvalidMessage("a key of bytes has no place in what is signed") from None
-
-
-def _dumps_in_order(value: Any) -> bytes:
-    """The one encoding of a value in exact types. Raises TypeError for a key of bytes.
-
-    cbor2's canonical mode sorts encoded keys, which takes several times as long as keys that stand
-    in their order already; it is asked where a form of float has to be chosen.
-    """
-    floats: list[float] = []
-    ordered = _in_order(value, floats)
-    return cbor2.dumps(ordered, canonical=True) if floats else cbor2.dumps(ordered)
-
-
-def _in_order(value: Any, floats: list[float]) -> Any:
-    """The value with the keys of all its maps in their order; notes what floats it holds."""
-    kind = type(value)
-    if kind is dict:
-        ascii_alone = "".join(value).isascii()
-        keys = sorted(sorted(value), key=len) if ascii_alone else sorted(value, key=_place)
-        return {
-            key: item if type(item := value[key]) in _UNORDERED else _in_order(item, floats)
-            for key in keys
-        }
-    if kind is list or kind is tuple:
-        return [item if type(item) in _UNORDERED else _in_order(item, floats) for item in value]
-    if kind is float:
-        floats.append(value)
-    return value
-
-
-def _place(key: str) -> tuple[int, bytes]:
-    encoded = key.encode()
-    return len(encoded), encoded
-
-
-def canonical_loads(data: bytes | bytearray | memoryview) -> Any:
-    """Decode one item and refuse every other than its one deterministic encoding.
-
-    Raises `MalformedFrame` and nothing else, as `loads` does.
-    """
-    value = loads(data)
-    try:
-        again = _dumps_in_order(value)
-    except TypeError:
-        raise MalformedFrame("a key of bytes has no place in what is signed") from None
-    if again != data:
-        raise MalformedFrame("not the deterministic encoding")
-    return value
-
-
-class CanonicalCodec:
-    """`canonical_dumps` and `canonical_loads` as the object that the handshake is handed."""
-
-    dumps = staticmethod(canonical_dumps)
-    loads = staticmethod(canonical_loads)
-
-
-CANONICAL: Final = CanonicalCodec()

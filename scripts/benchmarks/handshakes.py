@@ -19,7 +19,6 @@ from handshake.identity import Identity
 from handshake.primitives import x25519_public
 from mesh.engine import terms
 from mesh.engine.settings import Settings
-from mesh.wire.cbor import CANONICAL
 
 XX = "Noise_XX_25519_ChaChaPoly_SHA256"
 XX_PSK = "Noise_XXpsk0_25519_ChaChaPoly_SHA256"
@@ -31,7 +30,7 @@ _DAY_SECONDS = 86_400
 _MESH = mesh_id("bench")
 _PSK = mesh_psk(_MESH, b"s" * 32)
 _PROLOGUE = b"prologue of the benchmark"
-_TERMS = terms.ours(Settings(b"i" * 16))
+_SETTINGS = Settings(b"i" * 16)
 # Many pairs take turns, so that no cache can answer for a peer it has seen just before.
 _PAIRS = 64
 _HANDSHAKES_A_LAP = 10
@@ -99,7 +98,7 @@ def _credentials() -> Credentials:
 
 
 def exchange() -> Handshake:
-    """Our whole exchange: XXpsk0 with both identities, delegations and proofs, and its checks."""
+    """Our whole exchange: XXpsk0 with identities, delegations, proofs and terms, and its checks."""
     pairs = itertools.cycle([(_credentials(), _credentials()) for _ in range(_PAIRS)])
     wall = time()
 
@@ -111,15 +110,15 @@ def exchange() -> Handshake:
                 psk=_PSK,
                 prologue=_PROLOGUE,
                 session_id=1,
-                terms=_TERMS,
-                codec=CANONICAL,
                 random_bytes=os.urandom,
             )
             for side, credentials in zip((Initiator, Responder), next(pairs), strict=True)
         )
         responder.read_message_1(initiator.message_1())
-        initiator.read_message_2(responder.message_2(), wall)
-        responder.read_message_3(initiator.message_3(), wall)
+        claim = initiator.read_message_2(responder.message_2(terms.ours(_SETTINGS)), wall)
+        terms.read(claim.peer_id, claim.terms, at_the_end=False)
+        claim = responder.read_message_3(initiator.message_3(terms.ours(_SETTINGS)), wall)
+        terms.read(claim.peer_id, claim.terms, at_the_end=True)
         if initiator.established.handshake_hash != responder.established.handshake_hash:
             raise WrongHandshake(EXCHANGE)
 

@@ -1,6 +1,6 @@
 """Vectors of sections 6, 7 and 8: whole exchanges, with every secret of both sides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from handshake.authentication import (
@@ -19,26 +19,35 @@ from mesh.engine import terms
 from mesh.engine.resume import Resume
 from mesh.engine.settings import Settings
 from mesh.wire import frames
-from mesh.wire.cbor import CANONICAL, canonical_loads, dumps
+from mesh.wire.cbor import dumps
 from spec_vectors.material import NOON, Person, number, octets, shown
 
+Lie = Callable[[bytes], bytes]
 
-class Recorder:
-    """The canonical codec, with a memory; `lie` may change what is said before it is encoded."""
 
-    def __init__(self, lie: Callable[[dict[str, object]], object] | None = None) -> None:
-        self.payloads: list[bytes] = []
-        self._lie = lie
+def patched(place: int, value: bytes) -> Lie:
+    """Puts `value` into a payload at `place`, over what stands there."""
+    return lambda payload: payload[:place] + value + payload[place + len(value) :]
 
-    def dumps(self, value: object, /) -> bytes:
-        """The encoding, which is remembered."""
-        if self._lie is not None and isinstance(value, dict):
-            value = self._lie(value)
-        payload = CANONICAL.dumps(value)
-        self.payloads.append(payload)
-        return payload
 
-    loads = staticmethod(CANONICAL.loads)
+class _Recorded:
+    """A side that remembers its payload, and may change it (`lie`) before it is sealed."""
+
+    payload = b""
+    lie: Lie | None = None
+
+    def _payload(self, payload_hash: bytes, peer_id: bytes, said: bytes) -> bytes:
+        made: bytes = super()._payload(payload_hash, peer_id, said)  # type: ignore[misc]
+        self.payload = made if self.lie is None else self.lie(made)
+        return self.payload
+
+
+class _Initiator(_Recorded, Initiator):
+    pass
+
+
+class _Responder(_Recorded, Responder):
+    pass
 
 
 @dataclass
@@ -52,8 +61,7 @@ class Plan:
     generation: int = 0
     resume: Resume = field(default_factory=lambda: terms.FIRST_MEETING)
     delegation_mesh: str | None = None
-    versions: list[object] = field(default_factory=lambda: [1])
-    lie: Callable[[dict[str, object]], object] | None = None
+    lie: Lie | None = None
     wall: int = NOON
 
 
@@ -68,52 +76,45 @@ class Exchange:
         self.alice_session = number(f"{plan.name}: alice session")
         self.bob_session = number(f"{plan.name}: bob session")
         self.prologue = frames.prologue(self.mesh_id, self.alice_session)
-        self.codec, self.responder_codec = Recorder(plan.lie), Recorder()
         self.messages: list[dict[str, object]] = []
         self.fresh: list[Fresh] = []
         self.refused: Refused | None = None
         self._run()
         self.vector = self._vector()
 
-    def _terms(self, person: Person, suites: list[str]) -> dict[str, object]:
-        ours = terms.ours(Settings(instance=person.instance, suites=tuple(suites)))
-        return {**ours, "versions": self.plan.versions if person.name == "alice" else [1]}
+    def _settings(self, person: Person) -> Settings:
+        suites = self.plan.suites[0 if person is self.alice else 1]
+        return Settings(instance=person.instance, suites=tuple(suites))
 
     def _run(self) -> None:
         plan = self.plan
         lied_mesh = mesh_id(plan.delegation_mesh) if plan.delegation_mesh else None
-        self.initiator = Initiator(
+        self.initiator = _Initiator(
             self.alice.credentials(lied_mesh),
             mesh_id=self.mesh_id,
             psk=self.psk,
             prologue=self.prologue,
             session_id=self.alice_session,
-            terms=self._terms(self.alice, plan.suites[0]),
-            codec=self.codec,
             random_bytes=lambda _: octets(f"{plan.name}: alice ephemeral"),
         )
-        self.responder = Responder(
+        self.responder = _Responder(
             self.bob.credentials(),
             mesh_id=self.mesh_id,
             psk=self.psk,
             prologue=self.prologue,
             session_id=self.bob_session,
-            terms=self._terms(self.bob, plan.suites[1]),
-            codec=self.responder_codec,
             random_bytes=lambda _: octets(f"{plan.name}: bob ephemeral"),
         )
+        self.initiator.lie = plan.lie
         noise = self.initiator.message_1()
-        self._note(frames.MESSAGE_1, 0, self.alice_session, noise, b"")
+        self._note(frames.MESSAGE_1, 0, self.alice_session, noise)
         self.responder.read_message_1(noise)
-        noise = self.responder.message_2()
-        told = self.responder_codec.payloads[-1]
-        self._note(frames.MESSAGE_2, self.alice_session, self.bob_session, noise, told)
+        noise = self.responder.message_2(terms.ours(self._settings(self.bob)))
+        self._note(frames.MESSAGE_2, self.alice_session, self.bob_session, noise)
         self.initiator.read_message_2(noise, NOON)
-        extra = terms.ours_at_the_end(plan.generation, plan.resume)
-        noise = self.initiator.message_3(extra)
-        self._note(
-            frames.MESSAGE_3, self.bob_session, self.alice_session, noise, self.codec.payloads[-1]
-        )
+        said = terms.ours(self._settings(self.alice), plan.generation, plan.resume)
+        noise = self.initiator.message_3(said)
+        self._note(frames.MESSAGE_3, self.bob_session, self.alice_session, noise)
         self._finish(noise)
 
     def _finish(self, noise: bytes) -> None:
@@ -125,22 +126,21 @@ class Exchange:
             if refusal.established is None and refusal.peer_id is not None:
                 refusal.established = self.responder.established
 
-    def _note(self, kind: int, receiver: int, sender: int, noise: bytes, payload: bytes) -> None:
+    def _note(self, kind: int, receiver: int, sender: int, noise: bytes) -> None:
         side = self.responder if kind == frames.MESSAGE_2 else self.initiator
         self.messages.append(
             {
                 "frame": frames.pack_handshake(kind, receiver, sender, noise).hex(),
                 "payload_hash": side._noise.payload_hash.hex(),
-                "payload": payload.hex(),
-                "says": shown(canonical_loads(payload)) if payload else None,
+                "payload": side.payload.hex(),
+                "says": shown(_told(side.payload)) if side.payload else None,
             }
         )
 
     @property
     def suite(self) -> str:
         """The suite that both compute."""
-        settings = Settings(instance=self.bob.instance, suites=tuple(self.plan.suites[1]))
-        return terms.suite(settings, self.their_terms)
+        return terms.suite(self._settings(self.bob), self.their_terms)
 
     def renew(self, initiated_by: str) -> "Fresh":
         """A fresh exchange inside the newest session."""
@@ -188,6 +188,37 @@ class Exchange:
             "ephemeral_public": x25519_public(ephemeral).hex(),
             "session_id": f"{session:016x}",
         }
+
+
+_HEAD = (
+    ("id", 32, bytes),
+    ("session_id", 8, int.from_bytes),
+    ("not_before", 8, int.from_bytes),
+    ("not_after", 8, int.from_bytes),
+    ("signature", 64, bytes),
+    ("proof", 64, bytes),
+)
+_TERMS = (
+    ("instance", 16, bytes),
+    *((name, 8, int.from_bytes) for name in ("window", "message", "generation", "epoch", "next")),
+    *((name, 1, int.from_bytes) for name in ("oldest", "newest", "suites")),
+)
+
+
+def _told(payload: bytes) -> dict[str, object]:
+    """A payload by the tables of 6.4.1 and 6.6.1; terms that are not whole stay bytes."""
+    said, rest = _fields(_HEAD, payload)
+    whole = len(rest) >= sum(length for _, length, _ in _TERMS)
+    return {**said, "terms": _fields(_TERMS, rest)[0] if whole else rest}
+
+
+def _fields(
+    table: Iterable[tuple[str, int, Callable[[bytes], object]]], data: bytes
+) -> tuple[dict[str, object], bytes]:
+    said = {}
+    for name, length, value in table:
+        said[name], data = value(data[:length]), data[length:]
+    return said, data
 
 
 class Fresh:
@@ -275,7 +306,12 @@ def all_exchanges() -> list[Exchange]:
             generation=3,
             resume=Resume(1, 18),
         ),
-        Plan("AES at one side", "team", suites=(both, ["ChaChaPoly"])),
+        Plan(
+            "AES at one side, more versions, suites and terms",
+            "team",
+            suites=(both, ["ChaChaPoly"]),
+            lie=lambda payload: patched(184 + 57, b"\xff\xff")(payload) + b"later",
+        ),
     ]
     made = [Exchange(plan) for plan in plans]
     for exchange in made:

@@ -11,9 +11,9 @@ from mesh.delivery.incoming import Incoming
 from mesh.errors import MalformedFrame
 from mesh.session.session import Session
 from mesh.wire import frames, messages
-from mesh.wire.cbor import CANONICAL, dumps
+from mesh.wire.cbor import dumps
 from spec_vectors.data_frames import session_of
-from spec_vectors.exchanges import Exchange, Plan
+from spec_vectors.exchanges import Exchange, Lie, Plan, patched
 from spec_vectors.material import DAY, NOON, octets
 
 _HEAD = messages.encode_head(1, 0, [0], 65_536, 1)
@@ -334,63 +334,45 @@ def _packed(kind: int, encoded: bytes) -> bytes:
 
 def _payloads(exchange: Exchange) -> list[dict[str, object]]:
     payload = bytes.fromhex(str(exchange.messages[2]["payload"]))
-    value = CANONICAL.loads(payload)
-    delegation = value["delegation"]
-    values: dict[str, dict[str, object]] = {
-        "no id": {key: entry for key, entry in value.items() if key != "id"},
-        "an id of 31 bytes": {**value, "id": value["id"][:31]},
-        "an id of small order": {**value, "id": (1).to_bytes(32, "little")},
-        "a proof of 63 bytes": {**value, "proof": value["proof"][:63]},
-        "session id zero": {**value, "session_id": bytes(8)},
-        "a session id of 7 bytes": {**value, "session_id": bytes(6) + b"\1"},
-        "a session id that is a number": {**value, "session_id": 1},
-        "a delegation of three": {**value, "delegation": delegation[:3]},
-        "a delegation with a negative time": {
-            **value,
-            "delegation": [delegation[0], -1, *delegation[2:]],
-        },
-        "a delegation until 2^63": {
-            **value,
-            "delegation": [*delegation[:2], 2**63, delegation[3]],
-        },
+    payloads = {
+        "nothing": b"",
+        "a head of 183 bytes": payload[:183],
+        "an id of small order": patched(0, (1).to_bytes(32, "little"))(payload),
+        "an id that is no point": patched(0, (2).to_bytes(32, "little"))(payload),
+        "session id zero": patched(32, bytes(8))(payload),
+        "a delegation from 2^63 on": patched(40, (2**63).to_bytes(8, "big"))(payload),
+        "a delegation until 2^63": patched(48, (2**63).to_bytes(8, "big"))(payload),
     }
-    payloads = {name: CANONICAL.dumps(wrong) for name, wrong in values.items()}
-    payloads["a byte more"] = payload + b"\0"
-    payloads["an array"] = dumps([value])
-    payloads["keys in another order"] = dumps(dict(reversed(value.items())))
-    payloads["a length in a longer form"] = b"\xb8" + bytes([payload[0] - 0xA0]) + payload[1:]
-    payloads["nothing"] = b""
     for name, wrong in payloads.items():
-        _expect(Refused, name, lambda data: read_payload(CANONICAL, data), wrong)
+        _expect(Refused, name, lambda data: read_payload(data, bytes(32)), wrong)
     return [{"name": name, "payload": wrong.hex()} for name, wrong in payloads.items()]
 
 
-def _wrong_proof(said: dict[str, object]) -> dict[str, object]:
-    return {**said, "proof": octets("another proof", 64)}
+_TERMS = 184
 
 
-def _without(key: str, entry: object = None) -> object:
-    def lie(said: dict[str, object]) -> dict[str, object]:
-        return {name: entry if name == key else value for name, value in said.items()}
-
-    return lie
+def _number(place: int, number: int) -> Lie:
+    """Another number of eight bytes at this place of the terms."""
+    return patched(_TERMS + place, number.to_bytes(8, "big"))
 
 
 _REFUSED_PLANS = [
     Plan("a delegation of another mesh", "team", delegation_mesh="another team"),
     Plan("a delegation that has ended", "team", wall=NOON + 3 * DAY),
     Plan("a delegation that begins later", "team", wall=NOON - DAY),
-    Plan("another version", "team", versions=[2, 3]),
+    Plan("a delegation that was changed", "team", lie=patched(40, bytes(8))),
+    Plan("later versions alone", "team", lie=patched(_TERMS + 56, b"\2\3")),
+    Plan("earlier versions alone", "team", lie=patched(_TERMS + 56, b"\0\0")),
     Plan("a suite that not everybody has", "team", suites=(["AESGCM"], ["ChaChaPoly"])),
-    Plan("a proof of nothing", "team", lie=_wrong_proof),
-    Plan("an instance of 15 bytes", "team", lie=_without("instance", bytes(15))),
-    Plan(
-        "a window of 65535 bytes",
-        "team",
-        lie=_without("limits", {"window": 65_535, "message": 1024}),
-    ),
-    Plan("no generation", "team", lie=_without("generation")),
-    Plan("next is zero", "team", lie=_without("resume", [0, 0])),
+    Plan("a proof of nothing", "team", lie=patched(120, octets("another proof", 64))),
+    Plan("no terms", "team", lie=lambda payload: payload[:_TERMS]),
+    Plan("terms of 58 bytes", "team", lie=lambda payload: payload[:-1]),
+    Plan("a window of 65535 bytes", "team", lie=_number(16, 65_535)),
+    Plan("a window of 2^62 bytes", "team", lie=_number(16, 2**62)),
+    Plan("a generation of 2^62", "team", lie=_number(32, 2**62)),
+    Plan("an epoch of 2^62", "team", lie=_number(40, 2**62)),
+    Plan("next is zero", "team", lie=_number(48, 0)),
+    Plan("next is 2^62", "team", lie=_number(48, 2**62)),
 ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exchanges import ALICE, BOB, MESH, PSK, CanonicalCodec, run
+from exchanges import ALICE, BOB, MESH, PSK, run
 from handshake.authentication import Initiator, Responder
 
 
@@ -45,8 +45,6 @@ def side(seeded):
             "psk": PSK,
             "prologue": b"prologue",
             "session_id": 1000 + len(made),
-            "terms": {"versions": [1]},
-            "codec": CanonicalCodec(),
             "random_bytes": seeded(f"side {len(made)}"),
         }
         return kind(who, **(given | changes))

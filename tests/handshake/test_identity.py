@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handshake import primitives
-from handshake.constants import LABEL_ID_CHECKSUM, Reason
+from handshake.constants import LABEL_DELEGATION, LABEL_ID_CHECKSUM, Reason
 from handshake.errors import InvalidKey, Refused
 from handshake.identity import Delegation, Identity, NodeId
 
@@ -146,37 +146,18 @@ def test_what_the_identity_did_not_sign_is_a_bad_delegation(delegation):
     assert caught.value.reason is Reason.BAD_DELEGATION
 
 
-def test_a_delegation_travels_as_a_plain_list():
-    """What is read is what was written."""
-    value = DELEGATION.to_value()
-    assert value == [STATIC, 10_000, 20_000, DELEGATION.signature]
-    assert Delegation.from_value(value) == DELEGATION
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        {},
-        b"",
-        [],
-        (STATIC, 1, 2, bytes(64)),
-        [STATIC, 1, 2],
-        [STATIC, 1, 2, bytes(64), 0],
-        [STATIC[:31], 1, 2, bytes(64)],
-        [STATIC, 1, 2, bytes(63)],
-        [STATIC, True, 2, bytes(64)],
-        [STATIC, 1, 2.0, bytes(64)],
-        [STATIC, -1, 2, bytes(64)],
-        [STATIC, 1, 2**63, bytes(64)],
-        ["x" * 32, 1, 2, bytes(64)],
-    ],
-)
-def test_any_other_value_is_malformed(value):
-    """A peer's list of another form gives a refusal, nothing else."""
-    with pytest.raises(Refused) as caught:
-        Delegation.from_value(value)
-    assert caught.value.reason is Reason.MALFORMED
+@pytest.mark.parametrize(("not_before", "not_after"), [(0, 0), (10_000, 20_000), (0, 2**63 - 1)])
+def test_what_a_delegation_signs_is_that_of_the_specification(not_before, not_after):
+    """Label, key, both times in eight bytes and mesh, each behind its length."""
+    text = primitives.length_prefixed(
+        LABEL_DELEGATION,
+        STATIC,
+        not_before.to_bytes(8, "big"),
+        not_after.to_bytes(8, "big"),
+        MESH,
+    )
+    delegation = IDENTITY.delegate(STATIC, not_before, not_after, MESH)
+    assert delegation.signature == IDENTITY.sign(text)
 
 
 @pytest.mark.parametrize(

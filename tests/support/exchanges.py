@@ -1,39 +1,17 @@
-"""Nodes, a codec and a liar for the tests of the handshake's exchanges."""
-
-import cbor2
+"""Nodes and a liar for the tests of the handshake's exchanges."""
 
 from handshake import authentication
 from handshake.authentication import Credentials, mesh_psk
 from handshake.constants import WIRE_PROTOCOL
 from handshake.handshake_state import HandshakeState
 from handshake.identity import Identity
-from handshake.payload import proof_text
+from handshake.payload import pack_payload, proof_text, read_payload
 from handshake.primitives import x25519_public
 
 MESH = authentication.mesh_id("team")
 PSK = mesh_psk(MESH, None)
 NOON = 50_000.0
 DAY = 86_400
-
-
-class NotCanonical(ValueError):
-    """What the codec of these tests raises."""
-
-
-class CanonicalCodec:
-    """Deterministic CBOR: what does not come back byte for byte is refused."""
-
-    def dumps(self, value):
-        return cbor2.dumps(value, canonical=True)
-
-    def loads(self, data):
-        try:
-            value = cbor2.loads(data)
-        except Exception:
-            raise NotCanonical("not CBOR") from None
-        if self.dumps(value) != data:
-            raise NotCanonical("another encoding")
-        return value
 
 
 def credentials(name, *, mesh=MESH, start=0, static=None):
@@ -47,12 +25,39 @@ def credentials(name, *, mesh=MESH, start=0, static=None):
 ALICE, BOB, MALLORY = credentials("alice"), credentials("bob"), credentials("mallory")
 
 
-def run(initiator, responder, extra=None):
+def run(initiator, responder, initiators_terms=b"", responders_terms=b""):
     """A whole exchange; gives both claims, the initiator's first."""
     responder.read_message_1(initiator.message_1())
-    about_responder = initiator.read_message_2(responder.message_2(), NOON)
-    about_initiator = responder.read_message_3(initiator.message_3(extra), NOON)
+    about_responder = initiator.read_message_2(responder.message_2(responders_terms), NOON)
+    about_initiator = responder.read_message_3(initiator.message_3(initiators_terms), NOON)
     return about_responder, about_initiator
+
+
+def packed(said):
+    """The payload of what `Insider.payload` or `parts_of` gave, changed or not; bytes as they are.
+
+    Integers must be whole; the lengths of the rest may be wrong, and are kept as they are.
+    """
+    if isinstance(said, bytes):
+        return said
+    times = b"".join(said[time].to_bytes(8, "big") for time in ("not_before", "not_after"))
+    session_id = said["session_id"].to_bytes(8, "big")
+    return said["id"] + session_id + times + said["signature"] + said["proof"] + said["terms"]
+
+
+def parts_of(payload):
+    """The parts of a payload by name, as `packed` takes them."""
+    said = read_payload(payload, bytes(32))
+    _, not_before, not_after, signature = said.delegation
+    return {
+        "id": bytes(said.peer_id),
+        "session_id": said.session_id,
+        "not_before": not_before,
+        "not_after": not_after,
+        "signature": signature,
+        "proof": said.proof,
+        "terms": said.terms,
+    }
 
 
 class Insider:
@@ -61,10 +66,9 @@ class Insider:
     `static`: a private key, or a `KeyPair` whose halves need not belong together.
     """
 
-    def __init__(self, role, static, codec=None, psk=PSK):
+    def __init__(self, role, static, psk=PSK):
         self.role = role
         self.static = static
-        self.codec = codec or CanonicalCodec()
         self.noise = HandshakeState(
             WIRE_PROTOCOL,
             initiator=role == b"initiator",
@@ -74,23 +78,18 @@ class Insider:
         )
 
     def payload(self, identity, delegation, h, peer_id, role=None, static=None):
-        """A payload as an honest node would write it with these parts."""
+        """A payload as an honest node would write it with these parts, by their names."""
         static_key = x25519_public(static or self.static)
         text = proof_text(role or self.role, h, static_key, peer_id)
-        return {
-            "id": bytes(identity.id),
-            "delegation": delegation.to_value(),
-            "proof": identity.sign(text),
-            "session_id": b"\1" * 8,
-        }
+        return parts_of(pack_payload(identity.id, 1, delegation, identity.sign(text), b"terms"))
 
     def speak(self, honest, make):
         """Run the exchange up to our proof, made by `make(h)`, and let `honest` read it."""
         if self.role == b"responder":
             self.noise.read_message(honest.message_1())
-            message = self.noise.write_message(lambda h: self.codec.dumps(make(h)))
+            message = self.noise.write_message(lambda h: packed(make(h)))
             return honest.read_message_2(message, NOON)
         honest.read_message_1(self.noise.write_message())
         self.noise.read_message(honest.message_2())
-        message = self.noise.write_message(lambda h: self.codec.dumps(make(h)))
+        message = self.noise.write_message(lambda h: packed(make(h)))
         return honest.read_message_3(message, NOON)

@@ -38,8 +38,6 @@ def sides():
             psk=exchanges.PSK,
             prologue=b"prologue",
             session_id=number,
-            terms={},
-            codec=exchanges.CanonicalCodec(),
             random_bytes=lambda length, number=number: bytes((number,)) * length,
         )
         for number, (kind, who) in enumerate(

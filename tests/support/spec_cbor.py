@@ -96,7 +96,7 @@ def _map(data: bytes, at: int, length: int, room: int) -> tuple[dict[Any, Any], 
 
 
 def encode(value: Any) -> bytes:
-    """The deterministic encoding (5.2)."""
+    """An encoding of the value, in the shortest forms."""
     match value:
         case None | bool():
             return {None: b"\xf6", False: b"\xf4", True: b"\xf5"}[value]
@@ -139,11 +139,3 @@ def _encoded_float(value: float) -> bytes:
         if struct.unpack(form, packed)[0] == value:
             return bytes([7 << 5 | short]) + packed
     raise AssertionError("a double is a double")
-
-
-def decode_deterministic(data: bytes) -> Any:
-    """One value in its one encoding; anything else is not taken."""
-    value = decode(data)
-    if encode(value) != data:
-        raise NotTaken("another encoding")
-    return value

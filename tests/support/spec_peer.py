@@ -12,7 +12,7 @@ from typing import Any
 import nacl.bindings as sodium
 
 import spec_wire as wire
-from spec_cbor import decode, encode
+from spec_cbor import decode
 from spec_large import GRANT, KINDS, Arrivals, Departures
 from spec_noise import KK, XX, Handshake, public, seal
 
@@ -64,7 +64,8 @@ class SecondNode:
         self.seed = shake_256(name.encode()).digest(32)
         self.id = sodium.crypto_sign_seed_keypair(self.seed)[0]
         self.static, self.instance = self._octets(32), self._octets(16)
-        self.mesh, self.suites = wire.mesh_id(mesh), list(suites)
+        self.mesh = wire.mesh_id(mesh)
+        self.suites = sum(wire.SUITE_BITS[suite] for suite in suites)
         self.peer = b""
         self.frames_out: list[bytes] = []
         self.sessions: dict[int, Session] = {}
@@ -72,7 +73,7 @@ class SecondNode:
         self.control: list[tuple[int, Any]] = []
         self.bodies: list[wire.Body] = []
         self.refused_because = ""
-        self._half_open: tuple[Handshake, int, dict[str, Any]] | None = None
+        self._half_open: tuple[Handshake, int] | None = None
         self._renewal: tuple[Session, Handshake, int] | None = None
         self._remote_session = 0
         # 11.1, 11.3, 11.4: both directions of the delivery.
@@ -104,21 +105,13 @@ class SecondNode:
     def _payload(self, role: str, session_id: int, peer: bytes, last: bool) -> Callable[..., bytes]:
         times = self._now - 600, self._now + 172_800
         text = wire.delegation_text(public(self.static), *times, self.mesh)
-        said = {
-            "id": self.id,
-            "delegation": [public(self.static), *times, wire.sign(self.seed, text)],
-            "session_id": pack(">Q", session_id),
-            "instance": self.instance,
-            "versions": [1],
-            "suites": self.suites,
-            "limits": {"window": WINDOW, "message": MESSAGE},
-        }
-        if last:
-            said |= {"generation": self._known, "resume": [self.epoch, self.next]}
+        head = self.id + pack(">QQQ", session_id, *times) + wire.sign(self.seed, text)
+        known = (self._known, self.epoch, self.next) if last else (0, 0, 1)
+        terms = wire.TERMS.pack(self.instance, WINDOW, MESSAGE, *known, 1, 1, self.suites)
 
         def payload(h: bytes) -> bytes:
             proof = wire.proof_text(role, h, public(self.static), peer)
-            return encode({**said, "proof": wire.sign(self.seed, proof)})
+            return head + wire.sign(self.seed, proof) + terms
 
         return payload
 
@@ -137,7 +130,7 @@ class SecondNode:
         session_id = self._session_id()
         header = wire.pack_handshake(1, 0, session_id, b"")
         noise = self._noise(True, header)
-        self._half_open = noise, session_id, {}
+        self._half_open = noise, session_id
         self.frames_out.append(header + noise.write(lambda _: b""))
 
     def _on_message_1(self, frame: wire.Frame) -> None:
@@ -145,10 +138,10 @@ class SecondNode:
         assert noise.read(frame.rest) == b""
         session_id = self._session_id()
         message = noise.write(self._payload("responder", session_id, bytes(32), False))
-        self._half_open = noise, session_id, {}
+        self._half_open = noise, session_id
         self.frames_out.append(wire.pack_handshake(2, frame.number, session_id, message))
 
-    def _read(self, frame: wire.Frame, role: str) -> dict[str, Any]:
+    def _read(self, frame: wire.Frame, role: str) -> wire.Terms:
         assert self._half_open is not None
         noise = self._half_open[0]
         said = wire.read_payload(noise.read(frame.rest))
@@ -157,14 +150,14 @@ class SecondNode:
             role, noise.payload_hash, noise.rs, self.id if last else bytes(32), self.mesh,
             self._now, last,
         )  # fmt: skip
-        wire.check(said, known)
+        terms = wire.check(said, known)
         self.peer, self._remote_session = said.id, said.session_id
-        self._window = said.all["limits"]["window"]
-        return said.all
+        self._window = terms.window
+        return terms
 
     def _on_message_2(self, frame: wire.Frame) -> None:
         assert self._half_open is not None
-        noise, session_id, _ = self._half_open
+        noise, session_id = self._half_open
         said = self._read(frame, "responder")
         message = noise.write(self._payload("initiator", session_id, self.peer, True))
         self.frames_out.append(wire.pack_handshake(3, self._remote_session, session_id, message))
@@ -172,13 +165,12 @@ class SecondNode:
 
     def _on_message_3(self, frame: wire.Frame) -> None:
         assert self._half_open is not None
-        noise, session_id, _ = self._half_open
+        noise, session_id = self._half_open
         said = self._read(frame, "initiator")
-        epoch, following = said["resume"]
         # 6.8.1, 11.6.2
-        generation = 1 + max(said["generation"], self._known)
+        generation = 1 + max(said.generation, self._known)
         session = self._add(noise, said, session_id, generation)
-        self._resume(epoch, following)
+        self._resume(said.epoch, said.next)
         self._send_control(session, WELCOME, [generation, self.epoch, self.next])
 
     @property
@@ -193,8 +185,8 @@ class SecondNode:
         self.credit = max(self.credit, self._window)
         self._acknowledge(following - 1 if said_of_ours else 0)
 
-    def _add(self, noise: Handshake, said: dict[str, Any], local: int, generation: int) -> Session:
-        suite = wire.suite_of({"suites": self.suites}, said)
+    def _add(self, noise: Handshake, said: wire.Terms, local: int, generation: int) -> Session:
+        suite = wire.suite_of(self.suites, said.suites)
         session = Session(noise, suite, (local, self._remote_session), generation)
         self.sessions[local] = session
         return session

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import BadSignatureError
 
-from spec_cbor import NotTaken, decode, decode_deterministic, encode
+from spec_cbor import NotTaken, decode, encode
 from spec_noise import XX, NotOpened, unseal
 
 MESSAGES, DATA, BULK, REFUSAL = (1, 2, 3), 4, 5, 6
@@ -179,34 +179,55 @@ class Payload(NamedTuple):
     """6.4.1, checked for its form alone."""
 
     id: bytes
-    delegation: list[Any]
-    proof: bytes
     session_id: int
-    all: dict[str, Any]
+    not_before: int
+    not_after: int
+    signature: bytes
+    proof: bytes
+    terms: bytes
 
 
 def read_payload(data: bytes) -> Payload:
     """Step 2 of 6.7.1"""
-    try:
-        said = decode_deterministic(data)
-    except NotTaken:
-        raise Refused("payload", "malformed") from None
-    match said:
-        case {
-            "id": bytes(key),
-            "delegation": [bytes(static), int(begins), int(ends), bytes(signature)],
-            "proof": bytes(proof),
-            "session_id": bytes(session_id),
-        } if (
-            usable_id(key)
-            and [len(static), len(signature), len(proof), len(session_id)] == [32, 64, 64, 8]
-            and 0 <= begins < 1 << 63
-            and 0 <= ends < 1 << 63
-            and any(session_id)
-        ):
-            number = int.from_bytes(session_id, "big")
-            return Payload(key, said["delegation"], proof, number, said)
-    raise Refused("payload", "malformed")
+    if len(data) < 184:
+        raise Refused("payload", "malformed")
+    numbers = [int.from_bytes(data[at : at + 8], "big") for at in (32, 40, 48)]
+    said = Payload(data[:32], *numbers, data[56:120], data[120:184], data[184:])
+    last = (1 << 63) - 1
+    if not usable_id(said.id) or not said.session_id or max(said.not_before, said.not_after) > last:
+        raise Refused("payload", "malformed")
+    return said
+
+
+class Terms(NamedTuple):
+    """6.6.1"""
+
+    instance: bytes
+    window: int
+    message: int
+    generation: int
+    epoch: int
+    next: int
+    oldest: int
+    newest: int
+    suites: int
+
+
+TERMS = struct.Struct(">16sQQQQQBBB")
+
+
+def read_terms(data: bytes, *, last: bool) -> Terms:
+    """Steps 11 and 12 of 6.7.1; `last`: they came with message 3."""
+    if len(data) < 59:
+        raise Refused("reason", "malformed")
+    said, most = Terms(*TERMS.unpack(data[:59])), 1 << 62
+    if not 65_536 <= said.window < most:
+        raise Refused("reason", "malformed")
+    if last and (max(said.generation, said.epoch, said.next) >= most or said.next == 0):
+        raise Refused("reason", "malformed")
+    if not said.oldest <= 1 <= said.newest or not said.suites & 1:
+        raise Refused("reason", "version")
+    return said
 
 
 class Checks(NamedTuple):
@@ -222,48 +243,25 @@ class Checks(NamedTuple):
     last: bool
 
 
-def check(said: Payload, known: Checks) -> None:
-    """Steps 3 to 6, 11 and 12 of 6.7.1."""
+def check(said: Payload, known: Checks) -> Terms:
+    """Steps 3 to 5, 11 and 12 of 6.7.1."""
     text = proof_text(known.peer_role, known.h, known.static_key, known.peer)
     if not signed(said.id, text, said.proof):
         raise Refused("reason", "bad proof")
-    static, begins, ends, signature = said.delegation
-    text = delegation_text(static, begins, ends, known.mesh)
-    if static != known.static_key or not signed(said.id, text, signature):
+    text = delegation_text(known.static_key, said.not_before, said.not_after, known.mesh)
+    if not signed(said.id, text, said.signature):
         raise Refused("reason", "bad delegation")
-    if not begins - 600 <= known.now <= ends + 600:
+    if not said.not_before - 600 <= known.now <= said.not_after + 600:
         raise Refused("reason", "clock")
-    match said.all:
-        case {
-            "instance": bytes(instance),
-            "versions": list(versions),
-            "suites": list(suites),
-            "limits": {"window": int(window), "message": int()},
-        } if len(instance) == 16 and 65_536 <= window < 1 << 62:
-            pass
-        case _:
-            raise Refused("reason", "malformed")
-    if 1 not in versions or "ChaChaPoly" not in suites:
-        raise Refused("reason", "version")
-    if known.last:
-        check_last(said.all)
+    return read_terms(said.terms, last=known.last)
 
 
-def check_last(said: dict[str, Any]) -> None:
-    """6.6.3"""
-    most = 1 << 62
-    match said:
-        case {"generation": int(generation), "resume": [int(epoch), int(following)]} if (
-            0 <= generation < most and 0 <= epoch < most and 0 < following < most
-        ):
-            return
-    raise Refused("reason", "malformed")
+SUITE_BITS = {"ChaChaPoly": 1, "AESGCM": 2}
 
 
-def suite_of(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+def suite_of(ours: int, theirs: int) -> str:
     """7.1.1"""
-    both = "AESGCM" in ours["suites"] and "AESGCM" in theirs["suites"]
-    return "AESGCM" if both else "ChaChaPoly"
+    return "AESGCM" if ours & theirs & 2 else "ChaChaPoly"
 
 
 # -- 7

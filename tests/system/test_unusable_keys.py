@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 from nacl import bindings as sodium
 
-from exchanges import ALICE, DAY, MALLORY, MESH, NOON, PSK, CanonicalCodec, Insider
+from exchanges import ALICE, DAY, MALLORY, MESH, NOON, PSK, Insider
 from handshake import primitives
 from handshake.authentication import Initiator, Responder
 from handshake.constants import UNKNOWN_ID, Reason
@@ -204,8 +204,6 @@ def listening_to(role: bytes) -> Initiator | Responder:
         psk=PSK,
         prologue=b"prologue",
         session_id=1,
-        terms={},
-        codec=CanonicalCodec(),
         random_bytes=os.urandom,
     )
 
@@ -236,5 +234,7 @@ def test_no_handshake_is_had_through_a_delegated_low_order_key(role, key):
     text = _delegation_text(key, 0, DAY, MESH)
     delegation = Delegation(key, 0, DAY, MALLORY.identity.sign(text))
     delegation.verify(MALLORY.identity.id, MESH, NOON)
-    refusal = refusal_of(role, {"delegation": delegation.to_value()})
+    refusal = refusal_of(
+        role, {"not_before": 0, "not_after": DAY, "signature": delegation.signature}
+    )
     assert refusal.reason is Reason.BAD_DELEGATION

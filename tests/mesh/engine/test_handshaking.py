@@ -8,6 +8,7 @@ from mesh.engine import events, terms
 from mesh.limits import HALF_OPEN_PER_ADDRESS
 from mesh.model import Origin, Route
 from mesh.wire import frames
+from said_terms import changed
 
 HANDSHAKE = (frames.MESSAGE_1, frames.MESSAGE_2, frames.MESSAGE_3)
 
@@ -338,9 +339,10 @@ def test_terms_that_are_not_understood_are_refused(pair, monkeypatch, who):
     both = pair()
     honest = terms.ours
 
-    def ours(settings):
+    def ours(settings, *at_the_end):
+        said = honest(settings, *at_the_end)
         strange = settings is getattr(both, who).settings
-        return honest(settings) | ({"versions": [9]} if strange else {})
+        return changed(said, oldest=9, newest=9) if strange else said
 
     monkeypatch.setattr(terms, "ours", ours)
     both.world.dial(both.alice, both.bob)

@@ -13,6 +13,7 @@ from mesh.engine import events, terms
 from mesh.model import Route
 from mesh.session.states import State
 from mesh.wire import frames, messages
+from said_terms import changed
 
 HANDSHAKE = (frames.MESSAGE_1, frames.MESSAGE_2, frames.MESSAGE_3)
 # Fifty of every kind take a quarter of a minute.
@@ -143,13 +144,13 @@ def test_another_version_on_a_later_message_is_no_answer(pair, kind, version):
 @pytest.mark.parametrize(
     "said",
     [
-        {"versions": []},
-        {"versions": [2]},
-        {"versions": [True]},
-        {"versions": [1.0]},
-        {"suites": []},
-        {"suites": ["AESGCM"]},
-        {"suites": ["none"]},
+        {"oldest": 0, "newest": 0},
+        {"oldest": 2, "newest": 2},
+        {"oldest": 2, "newest": 1},
+        {"oldest": 2, "newest": 255},
+        {"suites": 0},
+        {"suites": terms.SUITE_BITS["AESGCM"]},
+        {"suites": 0xFC},
     ],
     ids=str,
 )
@@ -158,8 +159,9 @@ def test_a_downgrade_that_is_asked_for_is_refused(pair, monkeypatch, who, said):
     both = pair()
     honest = terms.ours
 
-    def ours(settings):
-        return honest(settings) | (said if settings is getattr(both, who).settings else {})
+    def ours(settings, *at_the_end):
+        strange = settings is getattr(both, who).settings
+        return changed(honest(settings, *at_the_end), **(said if strange else {}))
 
     monkeypatch.setattr(terms, "ours", ours)
     both.world.dial(both.alice, both.bob)

@@ -8,13 +8,14 @@ from handshake.identity import Identity
 from mesh.engine import terms
 from mesh.engine.resume import Resume
 from mesh.engine.settings import Settings
+from said_terms import changed
 
 PEER = Identity(b"p" * 32).id
 SETTINGS = Settings(instance=b"i" * 16, suites=("AESGCM", "ChaChaPoly"))
 
 
 def said(**changes):
-    return terms.ours(SETTINGS) | changes
+    return changed(terms.ours(SETTINGS, 7, Resume(2, 9)), **changes)
 
 
 def refusal(said, at_the_end=False):
@@ -25,71 +26,87 @@ def refusal(said, at_the_end=False):
 
 
 def test_our_own_terms_are_understood():
-    """What one side says the other reads."""
-    read = terms.read(PEER, said(future="extension"), at_the_end=False)
+    """What one side says the other reads; of what follows it takes no notice."""
+    read = terms.read(PEER, terms.ours(SETTINGS) + b"of a later version", at_the_end=False)
     assert read.instance == SETTINGS.instance
-    assert read.suites == SETTINGS.suites
+    assert set(read.suites) == set(SETTINGS.suites)
     assert read.limits == (SETTINGS.window_bytes, SETTINGS.max_message_bytes)
     assert (read.generation, read.resume) == (0, Resume(0, 1))
 
 
 def test_message_3_adds_generation_and_resume():
-    """By then the initiator knows whom it speaks to."""
-    whole = said() | terms.ours_at_the_end(7, Resume(2, 9))
-    read = terms.read(PEER, whole, at_the_end=True)
+    """By then the initiator knows whom it speaks to; in message 2 they mean nothing."""
+    read = terms.read(PEER, said(), at_the_end=True)
     assert (read.generation, read.resume) == (7, Resume(2, 9))
+    read = terms.read(PEER, said(generation=1 << 63, epoch=1 << 63, next=0), at_the_end=False)
+    assert (read.generation, read.resume) == (0, Resume(0, 1))
+
+
+def test_a_suite_that_is_named_twice_is_offered_once():
+    """Two of one are not the next one."""
+    settings = Settings(instance=b"i" * 16, suites=("ChaChaPoly", "ChaChaPoly"))
+    assert terms.read(PEER, terms.ours(settings), at_the_end=False).suites == ("ChaChaPoly",)
+
+
+@pytest.mark.parametrize("length", range(59))
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_terms_that_end_early_are_refused(length, at_the_end):
+    """At every length, and whatever the message."""
+    assert refusal(said()[:length], at_the_end) is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("window", [0, 65_535, 1 << 62, (1 << 64) - 1])
+def test_a_window_that_is_none_is_refused(window):
+    """One too small for a frame, and one that leaves no room to count on."""
+    assert refusal(said(window=window)) is Reason.MALFORMED
+
+
+def test_the_edges_of_a_window_are_windows():
+    """And any number is a largest message."""
+    for window in (65_536, (1 << 62) - 1):
+        for message in (0, (1 << 64) - 1):
+            read = terms.read(PEER, said(window=window, message=message), at_the_end=False)
+            assert read.limits == (window, message)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"instance": b"short"},
-        {"instance": "i" * 16},
-        {"versions": 1},
-        {"suites": "ChaChaPoly"},
-        {"limits": []},
-        {"limits": {"window": 65_535, "message": 1}},
-        {"limits": {"window": 1 << 62, "message": 1}},
-        {"limits": {"window": 1 << 20}},
-        {"limits": {"window": 1.5e6, "message": 1}},
-    ],
-)
-def test_terms_of_another_form_are_refused(changes):
-    """A window too small for one frame is no window either."""
-    assert refusal(said(**changes)) is Reason.MALFORMED
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"generation": -1, "resume": [0, 1]},
-        {"generation": 1 << 62, "resume": [0, 1]},
-        {"generation": 1, "resume": [0, 0]},
-        {"generation": 1, "resume": [-1, 1]},
-        {"generation": 1, "resume": [0]},
-        {"generation": 1, "resume": [0, 1 << 62]},
-        {"generation": "1", "resume": [0, 1]},
+        {"generation": 1 << 62},
+        {"generation": (1 << 64) - 1},
+        {"epoch": 1 << 62},
+        {"next": 0},
+        {"next": 1 << 62},
     ],
 )
 def test_message_3_without_a_sound_generation_and_resume_is_refused(changes):
     """Numbers that would leave no room to count on are not numbers of this wire."""
     assert refusal(said(**changes), at_the_end=True) is Reason.MALFORMED
+    edge = (1 << 62) - 1
+    read = terms.read(PEER, said(generation=edge, epoch=edge, next=edge), at_the_end=True)
+    assert (read.generation, read.resume) == (edge, Resume(edge, edge))
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"versions": []},
-        {"versions": [2, "1"]},
-        {"versions": [True, 1.0]},
-        {"suites": []},
-        {"suites": ["AESGCM", 5]},
+        {"oldest": 0, "newest": 0},
+        {"oldest": 2, "newest": 3},
+        {"oldest": 2, "newest": 0},
+        {"suites": 0},
+        {"suites": 2},
+        {"suites": 0xFE},
     ],
 )
 def test_without_a_common_version_or_suite_there_is_no_session(changes):
     """Every node speaks version 1 and offers ChaCha20-Poly1305."""
     assert refusal(said(**changes)) is Reason.VERSION
+
+
+def test_versions_and_suites_of_others_do_no_harm():
+    """What a later version speaks beside ours is left alone."""
+    read = terms.read(PEER, said(oldest=0, newest=255, suites=0xFF), at_the_end=False)
+    assert set(read.suites) == {"ChaChaPoly", "AESGCM"}
 
 
 @pytest.mark.parametrize(
