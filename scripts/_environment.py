@@ -1,10 +1,11 @@
 """Make or complete the project's own virtual environment; print the path of its Python.
 
-Usage: python _environment.py EXTRAS [NAME], where EXTRAS is a comma-separated list, possibly empty.
-Runs under any Python from 3.11 and uses the standard library alone. The environment is NAME, as a
-rule `.venv`; where PYTHON asks for another version than it holds, it is `NAME-X.Y` beside it. A
-working environment is completed, never rebuilt. Installing happens only when pyproject.toml
-changed since the last time, or the tree was moved.
+Usage: python _environment.py EXTRAS [NAME [WISHED]], where EXTRAS is a comma-separated list,
+possibly empty, and WISHED an extra of which each requirement is left out, by name, where it cannot
+be installed. Runs under any Python from 3.11 and uses the standard library alone. The environment
+is NAME, as a rule `.venv`; where PYTHON asks for another version than it holds, it is `NAME-X.Y`
+beside it. A working environment is completed, never rebuilt. Installing happens only when
+pyproject.toml changed since the last time, or the tree was moved.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,10 +80,10 @@ def make(environment: Path) -> None:
     )
 
 
-def install(environment: Path, extras: str) -> None:
+def install(environment: Path, extras: str, wished: str = "") -> None:
     """Install the project, editable, when pyproject.toml changed since the last time."""
     python = python_of(environment)
-    content = (ROOT / "pyproject.toml").read_bytes() + b"\0" + os.fsencode(ROOT)
+    content = (ROOT / "pyproject.toml").read_bytes() + b"\0" + os.fsencode(ROOT) + wished.encode()
     digest = hashlib.sha256(content).hexdigest()
     stamp = environment / f"noisemesh-{extras or 'plain'}.stamp"
     if stamp.exists() and stamp.read_text(encoding="ascii") == digest:
@@ -90,22 +92,45 @@ def install(environment: Path, extras: str) -> None:
     say(f"installing {what} into {environment.name}")
     began = time.monotonic()
     run([python, "-m", "ensurepip"], unless=[python, "-m", "pip", "--version"])
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", what])
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e"]
+    everything = f".[{','.join(filter(None, (extras, wished)))}]"
+    if not wished or failure([*pip, everything]) is not None:
+        run([*pip, what])
+        install_one_by_one([*pip, what], wished)
     stamp.write_text(digest, encoding="ascii")
     say(f"installed in {time.monotonic() - began:.0f} s")
 
 
+def install_one_by_one(pip: list[str | Path], wished: str) -> None:
+    """Install what can be of an extra, and name what cannot.
+
+    `pip`: a command that ends with our own project, so that what that requires goes on to hold.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in project["optional-dependencies"].get(wished, ()):
+        said = failure([*pip, requirement])
+        if said is not None:
+            last = said.decode(errors="replace").strip().splitlines()[-1:]
+            say(f"left out, since it cannot be installed: {requirement} {' '.join(last)}")
+            say("to try again, remove noisemesh-*.stamp in the environment")
+
+
 def run(command: list[str | Path], unless: list[str | Path] | None = None) -> None:
     """Run a command in the root, silent unless it fails; skip it when `unless` succeeds."""
-    if unless and subprocess.run(unless, capture_output=True, check=False).returncode == 0:
+    if unless and failure(unless) is None:
         return
+    if (said := failure(command)) is not None:
+        sys.stderr.buffer.write(said)
+        say(f"failed: {' '.join(map(str, command))}")
+        sys.exit(1)
+
+
+def failure(command: list[str | Path]) -> bytes | None:
+    """Run a command in the root; what it said if it failed, else None."""
     done = subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
-    if done.returncode:
-        sys.stderr.buffer.write(done.stdout)
-        say(f"failed: {' '.join(map(str, command))}")
-        sys.exit(1)
+    return done.stdout if done.returncode else None
 
 
 @contextlib.contextmanager
@@ -129,11 +154,12 @@ def main() -> None:
     """Prepare the environment named by the module docstring."""
     extras = sys.argv[1] if len(sys.argv) > 1 else ""
     name = sys.argv[2] if len(sys.argv) > 2 else ".venv"
+    wished = sys.argv[3] if len(sys.argv) > 3 else ""
     with alone():
         environment, absent = choose(name)
         if absent:
             make(environment)
-        install(environment, extras)
+        install(environment, extras, wished)
     print(python_of(environment))
 
 

@@ -1,6 +1,6 @@
 # Sourced by the commands beside it, which set $root first.
-# prepare_environment EXTRAS [NAME]: makes or completes an environment of the project's own, .venv
-# unless named, and sets $python.
+# prepare_environment EXTRAS [NAME [WISHED]]: makes or completes an environment of the project's own,
+# .venv unless named, with as much of the extra WISHED as can be installed, and sets $python.
 
 new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
 can_make_environments='import ensurepip, venv'

@@ -7,18 +7,22 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks import machine, table
-from benchmarks.handshake_table import handshakes_as_json, handshakes_as_text
-from benchmarks.handshakes import measure_handshakes
+from benchmarks.drills import hot_spots
 from benchmarks.hot_spots import Watch, table_of
-from benchmarks.measure import hot_spots, measure
-from benchmarks.peers import NOISEMESH, PEERS, Peer
+from benchmarks.measure import Report, measure
+from benchmarks.peers import Peer
+from benchmarks.peers.register import NOISEMESH, PEERS
+from benchmarks.plot import plot
 from benchmarks.process import PeerFailed
 from benchmarks.workloads import WORKLOADS, Workload
 
-_ROUNDS, _QUICK_ROUNDS = 5, 3
-_QUICK_SCALE = 0.4
+_ROUNDS, _QUICK_ROUNDS = 5, 2
+_QUICK_SCALE = 0.15
+# Seconds of a workload after which a slow peer does no further round of it.
+_PATIENCE, _QUICK_PATIENCE = 6.0, 1.0
 _HANDSHAKE_ROUNDS, _HANDSHAKE_LAPS = 15, 12
 _FUNCTIONS_SHOWN, _LINES_SHOWN = 25, 25
 
@@ -30,12 +34,13 @@ def say(text: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Options of both forms."""
-    names = ", ".join(workload.name for workload in WORKLOADS)
-    peers = ", ".join(peer.name for peer in PEERS)
+    titles = {workload.name: workload.title for workload in WORKLOADS}
+    about = {peer.name: peer.about for peer in PEERS}
     top = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Measure noisemesh beside its peers, in interleaved rounds on this machine.",
-        epilog=f"Workloads: {names}. Peers: {peers}.",
+        epilog=f"workloads:\n{_listed(titles)}\n\npeers:\n{_listed(about)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument(
         "what",
@@ -52,25 +57,36 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="only this workload or this peer; may be given again",
     )
-    top.add_argument("--quick", action="store_true", help="fewer messages and rounds: about 20 s")
+    top.add_argument(
+        "--quick", action="store_true", help="fewer messages and rounds, nothing heavy"
+    )
     top.add_argument("--rounds", type=int, help=f"rounds, {_ROUNDS} by default")
     top.add_argument("--json", action="store_true", help="values instead of a table")
+    top.add_argument("--save", type=Path, metavar="FILE", help="write the values to a file as well")
+    top.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the ratios as well")
     top.add_argument("--uvloop", action="store_true", help="peers that use asyncio run on uvloop")
     top.add_argument(
-        "--timeout", type=float, default=30.0, help="most seconds of a peer in a round"
+        "--timeout", type=float, default=60.0, help="most seconds of a peer in a round"
     )
     top.add_argument("--scale", type=float, help=argparse.SUPPRESS)
     return top
 
 
-def choose(only: Sequence[str]) -> tuple[list[Peer], list[Workload]]:
-    """What the names given stand for; all where none of a sort is given. Raises ValueError."""
+def _listed(meanings: dict[str, str]) -> str:
+    return "\n".join(f"  {name:<18}{meaning}" for name, meaning in meanings.items())
+
+
+def choose(only: Sequence[str], *, quick: bool = False) -> tuple[list[Peer], list[Workload]]:
+    """What the names given stand for; all where none of a sort is given, but for what is too heavy
+    for a quick run. Raises ValueError.
+    """
     unknown = set(only) - {peer.name for peer in PEERS} - {w.name for w in WORKLOADS}
     if unknown:
         raise ValueError(f"no workload and no peer is called {', '.join(sorted(unknown))}")
     peers = [peer for peer in PEERS if peer.name in only]
     workloads = [workload for workload in WORKLOADS if workload.name in only]
-    return peers or list(PEERS), workloads or list(WORKLOADS)
+    usual = [workload for workload in WORKLOADS if not (quick and workload.heavy)]
+    return peers or list(PEERS), workloads or usual
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,15 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = top.parse_args(arguments)
     scale = options.scale or (_QUICK_SCALE if options.quick else 1.0)
     if options.what == "handshake":
-        if options.only or options.uvloop:
-            top.error("handshake: it has no peers and workloads to choose, and no event loop")
+        if options.only or options.uvloop or options.plot or options.save:
+            top.error("handshake: it has no peers and workloads to choose or draw, and no loop")
         return handshake(options, scale)
     try:
-        peers, workloads = choose(options.only)
+        peers, workloads = choose(options.only, quick=options.quick)
     except ValueError as error:
         top.error(str(error))
-    if options.uvloop and importlib.util.find_spec("uvloop") is None:
-        top.error("--uvloop: uvloop is not installed here")
+    for option, package in (("uvloop", "uvloop"), ("plot", "matplotlib")):
+        if getattr(options, option) and importlib.util.find_spec(package) is None:
+            top.error(f"--{option}: {package} is not installed here")
     workloads = [workload.scaled(scale) for workload in workloads]
     if options.what == "profile":
         if not any(peer.name in options.only for peer in PEERS):
@@ -101,18 +118,37 @@ def run(options: argparse.Namespace, peers: list[Peer], workloads: list[Workload
     before = machine.load()
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     report = measure(
-        peers, workloads, rounds, uvloop=options.uvloop, seconds=options.timeout, say=say
+        peers,
+        workloads,
+        rounds,
+        uvloop=options.uvloop,
+        seconds=options.timeout,
+        patience=_QUICK_PATIENCE if options.quick else _PATIENCE,
+        say=say,
     )
     here = machine.describe(before)
+    if options.save:
+        options.save.write_text(json.dumps(table.as_json(report, here), indent=2), encoding="utf-8")
+    if options.plot:
+        plot(report, options.plot)
     if options.json:
         print(json.dumps(table.as_json(report, here), indent=2))
     else:
         print(table.as_text(report, here), end="")
-    return 1 if report.failures else 0
+    return status_of(report, options.only)
+
+
+def status_of(report: Report, only: Sequence[str]) -> int:
+    """1 when a peer failed, or when one that was asked for by its name is not here."""
+    return int(any(not failed.absent or failed.peer in only for failed in report.failures))
 
 
 def handshake(options: argparse.Namespace, scale: float) -> int:
     """Measure handshakes and print."""
+    # It needs libraries, which whoever only asks for help may not have.
+    from benchmarks.handshake_table import handshakes_as_json, handshakes_as_text
+    from benchmarks.handshakes import measure_handshakes
+
     before = machine.load()
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _HANDSHAKE_ROUNDS)
     report = measure_handshakes(rounds, laps=max(1, round(_HANDSHAKE_LAPS * scale)), say=say)

@@ -12,12 +12,15 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 from multiprocessing.connection import Connection, wait
-from time import monotonic, process_time
+from pathlib import Path
+from time import monotonic, perf_counter, process_time
 from typing import Any, NamedTuple, Self
 
 from benchmarks.hot_spots import Spot, Watch, watching
-from benchmarks.peers import Peer
+from benchmarks.peers import Loop, NotHere, Peer
 
 _END_SECONDS = 3.0
 _START_SECONDS = 30.0
@@ -30,8 +33,14 @@ class PeerFailed(Exception):
     """A peer could not be measured; the text says why."""
 
 
+class PeerAbsent(PeerFailed):
+    """What a peer needs is not on this machine."""
+
+
 class Order(NamedTuple):
-    """What a process is asked: a method of its side, or "open", "cpu_seconds", "stop"."""
+    """What a process is asked: a method of its side, or one of "open", "cpu_seconds",
+    "memory_bytes", "stop".
+    """
 
     method: str
     arguments: tuple[Any, ...]
@@ -40,25 +49,39 @@ class Order(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What it answers. `error`: empty when all went well."""
+    """What it answers. `error`: empty when all went well. `absent`: what it needs is not here.
+
+    `began`: when the method was called, by the clock that all processes of a machine share.
+    """
 
     value: Any = None
     spots: tuple[Spot, ...] = ()
     error: str = ""
+    absent: bool = False
+    began: float = 0.0
 
 
 # -- inside the process
 
 
-def main(connection: Connection, module: str, name: str, uvloop: bool) -> None:
-    """Build a side and do what is asked until told to stop, or until nobody asks any more."""
+def main(connection: Connection, module: str, name: str, uvloop: bool, scratch: str | None) -> None:
+    """Build a side and do what is asked until told to stop, or until nobody asks any more.
+
+    `scratch`: a folder for temporary files, which whoever started us removes, or the usual one.
+    """
+    tempfile.tempdir = scratch
     # Whoever is interrupted at the terminal is the one who started us, and ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for variable in [name for name in os.environ if name.startswith("MESH_")]:
         del os.environ[variable]
     factory = None
     if uvloop:
-        factory = importlib.import_module("uvloop").new_event_loop
+        try:
+            factory = importlib.import_module("uvloop").new_event_loop
+        except ImportError as error:
+            connection.recv()
+            connection.send(Answer(error=f"{type(error).__name__}: {error}", absent=True))
+            return
     with asyncio.Runner(loop_factory=factory) as runner, contextlib.suppress(EOFError):
         runner.run(_serve(connection, module, name))
 
@@ -83,11 +106,14 @@ async def _serve(connection: Connection, module: str, name: str) -> None:
                 answer = Answer((await side.start(), home.versions()))
             elif order.method == "cpu_seconds":
                 answer = Answer(process_time())
+            elif order.method == "memory_bytes":
+                answer = Answer(memory_bytes())
             else:
                 answer = await _obey(side, order)
         except Exception as error:
-            kind = "" if isinstance(error, PeerFailed) else f"{type(error).__name__}: "
-            answer = Answer(error=f"{kind}{error}")
+            spoken = isinstance(error, PeerFailed | NotHere)
+            text = f"{'' if spoken else f'{type(error).__name__}: '}{error}"
+            answer = Answer(error=text, absent=isinstance(error, NotHere | ImportError))
         faulthandler.cancel_dump_traceback_later()
         connection.send(answer)
     if side is not None:
@@ -99,12 +125,26 @@ async def _serve(connection: Connection, module: str, name: str) -> None:
 async def _obey(side: Any, order: Order) -> Answer:
     method = getattr(side, order.method)
     spots: list[Spot] = []
+    began = perf_counter()
     with watching(order.watch, spots):
         try:
             value = await asyncio.wait_for(method(*order.arguments), order.seconds)
         except TimeoutError as error:
             raise PeerFailed(f"{order.method} was not done within {order.seconds:g} s") from error
-    return Answer(value, tuple(spots))
+    return Answer(value, tuple(spots), began=began)
+
+
+def memory_bytes() -> int:
+    """What this process holds of the machine's memory; where the system does not say, the most
+    that it ever held.
+    """
+    pages = Path("/proc/self/statm")
+    if pages.exists():
+        return int(pages.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 # -- beside it
@@ -113,12 +153,13 @@ async def _obey(side: Any, order: Order) -> Answer:
 class Process:
     """A running side, seen from where it was started."""
 
-    def __init__(self, peer: Peer, side: str, *, uvloop: bool) -> None:
+    def __init__(self, peer: Peer, side: str, *, uvloop: bool, scratch: str | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._title = f"{peer.name}'s {side}"
         self.seconds = _START_SECONDS
-        arguments = (theirs, peer.module, getattr(peer, side), uvloop and peer.loops)
+        on_uvloop = peer.loop is Loop.UVLOOP or (uvloop and peer.loop is Loop.ASYNCIO)
+        arguments = (theirs, peer.module, getattr(peer, side), on_uvloop, scratch)
         self._process = context.Process(target=main, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
@@ -137,7 +178,7 @@ class Process:
             code = self._process.exitcode
             raise PeerFailed(f"{self._title} has ended with code {code}") from None
         if answer.error:
-            raise PeerFailed(f"{self._title}: {answer.error}")
+            raise (PeerAbsent if answer.absent else PeerFailed)(f"{self._title}: {answer.error}")
         return answer
 
     def ask(self, method: str, *arguments: Any) -> Any:
@@ -183,8 +224,11 @@ class Pair:
 
     def __init__(self, peer: Peer, *, uvloop: bool = False, seconds: float = 30.0) -> None:
         self.versions: dict[str, str] = {}
-        self.receiver = Process(peer, "receiver", uvloop=uvloop)
-        self.sender = Process(peer, "sender", uvloop=uvloop)
+        self._many = 0
+        self._scratch = tempfile.TemporaryDirectory(prefix="noisemesh-bench-")
+        scratch = self._scratch.name
+        self.receiver = Process(peer, "receiver", uvloop=uvloop, scratch=scratch)
+        self.sender = Process(peer, "sender", uvloop=uvloop, scratch=scratch)
         try:
             self._join()
         except BaseException:
@@ -200,10 +244,17 @@ class Pair:
         self.receiver.ask("allow", sender.value[0])
         self.sender.ask("connect", facts)
 
+    def connect_many(self, number: int) -> None:
+        """Let the sender reach so many more receivers, once. Raises PeerFailed."""
+        if self._many != number:
+            self.sender.ask("connect_many", self.receiver.ask("open_many", number))
+            self._many = number
+
     def end(self) -> None:
         """End both processes."""
         self.sender.end()
         self.receiver.end()
+        self._scratch.cleanup()
 
     def __enter__(self) -> Self:
         return self

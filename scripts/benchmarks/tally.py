@@ -23,9 +23,9 @@ class Tally:
     `done`: called once when all have come. `add(body)`: one message is in the handler's hands.
     """
 
-    def __init__(self, workload: Workload, done: Callable[[], None] = _nothing) -> None:
+    def __init__(self, workload: Workload, done: Callable[[], object] = _nothing) -> None:
         self._body = workload.body
-        self._expected = workload.count
+        self._expected = workload.deliveries
         self._done = done
         self._times: list[float] = []
         self._wrong = ""
@@ -43,15 +43,15 @@ class Tally:
             count += 1
             length += len(body)
             if count in ends:
-                at_end_of_line(body)
+                at_end_of_line(body, count)
 
         return add, lambda: (count, length)
 
-    def _at_end_of_line(self, body: Arrived) -> None:
+    def _at_end_of_line(self, body: Arrived, count: int) -> None:
         self._times.append(perf_counter())
         if body != self._body:
             self._wrong = "a body is not the one that was sent"
-        if len(self._times) == 2:
+        if count == self._expected:
             self._done()
 
     def received(self) -> Received:

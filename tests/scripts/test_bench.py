@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.__main__ import choose, main
+from benchmarks.__main__ import choose, main, status_of
+from benchmarks.drills import hot_spots
 from benchmarks.hot_spots import Watch
 from benchmarks.machine import describe, load
-from benchmarks.measure import Failure, Report, Result, hot_spots, measure
-from benchmarks.peers import NOISEMESH, PEERS, Peer
+from benchmarks.measure import Failure, Report, Result, measure
+from benchmarks.peers import Loop, Peer
+from benchmarks.peers.register import NOISEMESH, PEERS
 from benchmarks.table import as_json, as_text
 from benchmarks.tally import Tally, WrongBodies
 from benchmarks.workloads import WORKLOADS, Kind, Workload
@@ -19,6 +21,10 @@ from mesh.wire.cbor import dumps
 TINY = Workload("tiny", "one way, 64 B", Kind.ONE_WAY, 64, 4)
 MESSAGES = TINY.metrics[0]
 LATENCY = next(workload for workload in WORKLOADS if workload.kind is Kind.ROUND_TRIP).metrics[0]
+# Whose packages every developer has; the others may be absent, and are named then.
+ALWAYS_HERE = ("noisemesh", "noisemesh-chacha", "curve", "curve-asyncio", "tls", "plain")
+# Some have a count that is not scaled, and take seconds.
+SHORT = [workload for workload in WORKLOADS if workload.name not in ("100MiB", "rekeying", "peers")]
 
 
 def broken(sender="Sender", receiver="Receiver", module="broken_peers"):
@@ -35,22 +41,25 @@ def rounds(metric, **values):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_tiny_run_measures_every_workload_with_every_peer(capsys):
-    """The whole command, with next to no messages, gives each figure and each ratio."""
-    assert main(["--json", "--rounds", "2", "--scale", "0.001"]) == 0
+    """The whole command, with next to no messages, gives each figure of each peer that is here."""
+    only = [argument for workload in SHORT for argument in ("--only", workload.name)]
+    assert main(["--json", "--rounds", "2", "--scale", "0.001", *only]) == 0
     report = json.loads(capsys.readouterr().out)
-    names = [peer.name for peer in PEERS]
-    assert report["failures"] == []
-    assert report["peers"] == names
+    absent = {failure["peer"] for failure in report["failures"]}
+    assert all(failure["absent"] for failure in report["failures"])
+    assert absent.isdisjoint(ALWAYS_HERE)
+    assert report["peers"] == [peer.name for peer in PEERS]
     assert {"cpu", "cores", "python", "load_before", "load_after"} <= set(report["machine"])
-    assert {"noisemesh", "pyzmq", "libzmq", "cryptography"} <= set(report["versions"])
-    assert [workload["name"] for workload in report["workloads"]] == [w.name for w in WORKLOADS]
-    for workload in report["workloads"]:
-        for metric in workload["metrics"].values():
-            assert set(metric["peers"]) == set(names)
-            assert set(metric["ratios"]) == set(names) - {NOISEMESH}
+    assert {"noisemesh", "pyzmq", "libzmq", "cryptography", "OpenSSL"} <= set(report["versions"])
+    assert [workload["name"] for workload in report["workloads"]] == [w.name for w in SHORT]
+    for workload, told in zip(SHORT, report["workloads"], strict=True):
+        names = {peer.name for peer in PEERS if peer.can(workload)} - absent
+        for metric in told["metrics"].values():
+            assert set(metric["peers"]) == names
             for figures in metric["peers"].values():
-                assert 0 < figures["low"] <= figures["median"] <= figures["high"]
+                assert 0 <= figures["low"] <= figures["median"] <= figures["high"]
                 assert len(figures["rounds"]) == 2
 
 
@@ -109,6 +118,7 @@ def test_a_peer_without_figures_has_no_ratio():
 # Why each of these peers fails; `workload` is empty for one that cannot even start.
 FAILING = {
     "missing": (broken(module="no_such_library"), "", "ModuleNotFoundError: No module named"),
+    "homeless": (broken(receiver="HomelessReceiver"), "", "no server of that kind is installed"),
     "raising": (
         broken(sender="RaisingSender"),
         "tiny",
@@ -145,6 +155,22 @@ def test_a_peer_that_fails_is_named(mixed_report, way):
 
 
 @pytest.mark.slow
+def test_what_is_not_here_is_told_from_what_fails(mixed_report):
+    """A package or a server that is missing is no failure of the run, unless it was asked for."""
+    absent = {failure.peer for failure in mixed_report.failures if failure.absent}
+    assert absent == {FAILING[way][0].name for way in ("missing", "homeless")}
+
+
+def test_a_peer_that_is_absent_fails_the_run_only_when_named():
+    """The exit status tells what broke, and what was asked for by name and is not here."""
+    report = Report([NOISEMESH], 1, failures=[Failure("nats", "", "not installed", absent=True)])
+    assert status_of(report, []) == 0
+    assert status_of(report, ["nats"]) == 1
+    report.failures.append(Failure("curve", "64B", "out of paper"))
+    assert status_of(report, []) == 1
+
+
+@pytest.mark.slow
 def test_a_peer_that_fails_costs_nobody_else(mixed_report):
     """Whatever befell those before it, the sound peer has the figures of every round."""
     assert len(mixed_report.failures) == len(FAILING)
@@ -173,7 +199,18 @@ def test_a_name_nobody_has_is_refused(capsys):
     assert "64MiB" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_a_quick_run_leaves_out_what_is_heavy():
+    """Unless it is asked for by its name."""
+    heavy = {workload.name for workload in WORKLOADS if workload.heavy}
+    _, quick = choose([], quick=True)
+    assert heavy
+    assert heavy.isdisjoint(workload.name for workload in quick)
+    assert [workload.name for workload in choose([*heavy], quick=True)[1]] == [
+        workload.name for workload in WORKLOADS if workload.heavy
+    ]
+
+
+@pytest.mark.parametrize("workload", [w for w in WORKLOADS if w.size], ids=lambda w: w.name)
 def test_bodies_have_the_size_they_claim(workload):
     """Sizes are of bytes, or of a dict's encoding."""
     body = workload.body
@@ -198,6 +235,50 @@ def test_wrong_bodies_are_not_counted_as_right(bodies):
         tally.add(body)
     with pytest.raises(WrongBodies):
         tally.received()
+
+
+def test_a_single_body_is_counted():
+    """The first one may be the last."""
+    came = []
+    tally = Tally(replace(TINY, count=1), lambda: came.append(True))
+    tally.add(TINY.body)
+    assert came == [True]
+    assert tally.received().messages == 1
+
+
+def test_every_copy_of_a_body_is_counted():
+    """What is sent to many is expected as often."""
+    tally = Tally(replace(TINY, kind=Kind.FAN_OUT, receivers=2))
+    for _ in range(8):
+        tally.add(TINY.body)
+    assert tally.received().messages == 8
+
+
+def test_a_peer_does_not_do_what_it_cannot():
+    """Kinds and sizes that are beyond a peer are known before it is tried."""
+    small = broken()._replace(kinds=frozenset({Kind.ONE_WAY}), most_bytes=64)
+    assert small.can(TINY)
+    assert not small.can(replace(TINY, size=65))
+    assert not small.can(replace(TINY, kind=Kind.CALLS))
+    report = measure([small], [replace(TINY, kind=Kind.CALLS)], 1)
+    assert (report.unable, report.failures) == ({small.name: ["tiny"]}, [])
+
+
+def test_a_slow_peer_does_fewer_rounds():
+    """Nobody waits long for it, and the table says how often it was measured."""
+    slow, quick = broken()._replace(name="slow"), broken()._replace(name="quick")
+    report = measure([slow], [TINY], 3, patience=0.0)
+    assert report.results[0].rounds == {}
+    report = Report([slow.name, quick.name], 3, [Result(TINY)])
+    report.results[0].rounds = {"slow": [{}], "quick": [{}] * 3}
+    assert "one way, 64 B: slow 1 instead of 3" in as_text(report, describe(load()))
+
+
+def test_variants_run_in_the_loop_they_are_named_for():
+    """Everything that is called after uvloop runs on it, and nothing else."""
+    assert {peer.name for peer in PEERS if peer.loop is Loop.UVLOOP} == {
+        peer.name for peer in PEERS if peer.name.endswith("uvloop")
+    }
 
 
 def test_the_command_explains_itself(root):

@@ -4,7 +4,7 @@ import asyncio
 import os
 from time import perf_counter
 
-from benchmarks.peers import Facts, Received
+from benchmarks.peers import Facts, NotHere, Received
 from benchmarks.workloads import Workload
 
 
@@ -46,6 +46,14 @@ class SilentReceiver(Receiver):
         """Wait for ever."""
         await asyncio.Event().wait()
         return await super().receive()
+
+
+class HomelessReceiver(Receiver):
+    """Needs what is not installed."""
+
+    async def start(self) -> Facts:
+        """Look for it in vain."""
+        raise NotHere("no server of that kind is installed")
 
 
 class Sender:
