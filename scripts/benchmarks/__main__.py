@@ -22,7 +22,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 _ROUNDS, _QUICK_ROUNDS = 5, 2
 _QUICK_SCALE = 0.15
 # Seconds of a workload after which a slow peer does no further round of it.
-_PATIENCE, _QUICK_PATIENCE = 8.0, 1.0
+_PATIENCE, _QUICK_PATIENCE = 6.0, 1.0
 _HANDSHAKE_ROUNDS, _HANDSHAKE_LAPS = 15, 12
 _FUNCTIONS_SHOWN, _LINES_SHOWN = 25, 25
 

@@ -21,6 +21,9 @@ from benchmarks.process import Pair, PeerAbsent, PeerFailed
 from benchmarks.startup import measure_start
 from benchmarks.workloads import Kind, Metric, Workload
 
+_WARMED_UP = frozenset({Kind.ONE_WAY, Kind.POSTS, Kind.ROUND_TRIP, Kind.CALLS, Kind.FAN_OUT})
+_WARM_UP = 0.05
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -133,7 +136,7 @@ def measure(
     *,
     uvloop: bool = False,
     seconds: float = 60.0,
-    patience: float = 8.0,
+    patience: float = 6.0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Measure all workloads with all peers. `seconds`: the most one peer may take in a round.
@@ -157,6 +160,7 @@ def measure(
             report.results.append(result)
             field_of_peers.assemble(workload, workloads[number + 1 :])
             began = monotonic()
+            field_of_peers.warm_up(workload)
             for turn in range(times):
                 field_of_peers.round(result, turn)
             say(f"  {monotonic() - began:.0f} s")
@@ -225,20 +229,35 @@ class _Field:
         self._report.versions.update(pair.versions)
         return pair
 
+    def warm_up(self, workload: Workload) -> None:
+        """A part of a round that is not measured, where few messages are soon over: buffers have
+        grown then, and windows are open.
+        """
+        if workload.fixed or workload.kind not in _WARMED_UP:
+            return
+        for peer in list(self._taking_part):
+            try:
+                measure_once(self._pairs[peer.name], workload.scaled(_WARM_UP))
+            except PeerFailed as error:
+                self._fail(peer, workload, error)
+
+    def _fail(self, peer: Peer, workload: Workload, error: PeerFailed) -> None:
+        self._report.failures.append(Failure(peer.name, workload.name, str(error)))
+        self._taking_part.remove(peer)
+        if peer.name in self._pairs:
+            self._pairs.pop(peer.name).end()
+
     def round(self, result: Result, turn: int) -> None:
         """Each of them once, every time beginning with another one."""
         first = turn % max(1, len(self._taking_part))
         for peer in self._taking_part[first:] + self._taking_part[:first]:
-            if self._spent[peer.name] >= self._patience:
+            if self._spent[peer.name] >= self._patience and not result.workload.fixed:
                 continue
             began = monotonic()
             try:
                 figures = self._figures(peer, result.workload)
             except PeerFailed as error:
-                self._report.failures.append(Failure(peer.name, result.workload.name, str(error)))
-                self._taking_part.remove(peer)
-                if peer.name in self._pairs:
-                    self._pairs.pop(peer.name).end()
+                self._fail(peer, result.workload, error)
                 continue
             self._spent[peer.name] += monotonic() - began
             result.rounds.setdefault(peer.name, []).append(figures)
