@@ -10,6 +10,7 @@ than 1 MiB unless it is configured to.
 
 import json
 import logging
+import os
 import shutil
 import ssl
 import subprocess
@@ -34,7 +35,7 @@ logging.getLogger("asyncio").setLevel(logging.ERROR)
 _START_SECONDS = 10.0
 
 # The server ends when its standard input does, so it outlives nobody who has started it.
-_TIED = 'nats-server -c "$1" & read -r _; kill $!'
+_TIED = '"$1" -c "$2" & read -r _; kill $!'
 
 _CONFIGURATION = """
 listen: "{address}:-1"
@@ -53,8 +54,17 @@ tls {{
 
 def versions() -> dict[str, str]:
     """What this peer is made of."""
-    said = subprocess.run(["nats-server", "--version"], capture_output=True, text=True, check=True)
+    said = subprocess.run([_server(), "--version"], capture_output=True, text=True, check=True)
     return {"nats-py": version("nats-py"), "nats-server": said.stdout.split()[-1].lstrip("v")}
+
+
+def _server() -> str:
+    """Where the server's program is. Raises NotHere."""
+    # Debian puts it where only the administrator's shell looks.
+    found = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        raise NotHere("nats-server is not installed (Debian and Ubuntu: apt install nats-server)")
+    return found
 
 
 class _Server:
@@ -62,17 +72,13 @@ class _Server:
 
     def start(self, papers: Papers) -> int:
         """The port of it."""
-        if shutil.which("nats-server") is None:
-            raise NotHere(
-                "nats-server is not installed (Debian and Ubuntu: apt install nats-server)"
-            )
         folder = Path(tempfile.mkdtemp(prefix="nats-"))
         configuration = folder / "nats.conf"
         configuration.write_text(
             _CONFIGURATION.format(address=ADDRESS, folder=folder, papers=papers), encoding="utf-8"
         )
         self._process = subprocess.Popen(
-            ["sh", "-c", _TIED, "sh", configuration],
+            ["sh", "-c", _TIED, "sh", _server(), configuration],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
