@@ -12,6 +12,9 @@ MESSAGE_BUDGET_BYTES: Final = 64
 BULK_BYTES: Final = 16 * 1024
 # So much of them is sealed together: what a frame costs beside its bytes is shared.
 BULK_FRAME_BYTES: Final = 512 * 1024
+# While a call waits for its reply, so much of direct messages is under way beside it, or two
+# batches: the next call stands behind them.
+BESIDE_CALLS_BYTES: Final = 1024 * 1024
 # A message over a quarter of the peer's window goes in chunks, and so large they are: the others
 # have room beside it.
 WINDOW_PARTS: Final = 4

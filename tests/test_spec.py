@@ -33,7 +33,7 @@ NOT_OF_THE_WIRE = {
 }
 # Limits of a node that no section speaks of.
 NOT_SPOKEN_OF = {"MESSAGE_BUDGET_BYTES", "RETIRED_DELIVERIES_PER_PEER"}
-NOT_SPOKEN_OF |= {"FORGOTTEN_REMEMBERED", "STRANGERS_REMEMBERED"}
+NOT_SPOKEN_OF |= {"BESIDE_CALLS_BYTES", "FORGOTTEN_REMEMBERED", "STRANGERS_REMEMBERED"}
 
 
 def public(module: ModuleType, kind: type | tuple[type, ...]) -> dict[str, Any]:

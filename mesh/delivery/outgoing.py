@@ -22,6 +22,7 @@ from mesh.delivery.credit import Credit
 from mesh.delivery.lanes import Lanes
 from mesh.errors import InvalidMessage, Outcome
 from mesh.limits import (
+    BESIDE_CALLS_BYTES,
     BULK_BYTES,
     BULK_FRAME_BYTES,
     CHUNK_BYTES,
@@ -102,6 +103,8 @@ class Outgoing:
         self._depth: int | None = None
         self._budget_at_open = 0
         self.kept_bytes = kept_bytes
+        # Calls of either side that wait for their replies: they do not wait behind much else.
+        self.calls_waiting = 0
         self._unacknowledged_bytes = 0
         self._chunks_under_way = 0
         self._last_sent = 0
@@ -273,6 +276,9 @@ class Outgoing:
             return False
         kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
         if batches and kept + charge > self.kept_bytes:
+            return False
+        beside_calls = self.calls_waiting and kind == TELL and batches > 1
+        if beside_calls and kept + charge > BESIDE_CALLS_BYTES:
             return False
         depth = DEPTHS.get(kind)
         if depth is None:

@@ -14,7 +14,7 @@ class Settings:
     `window_bytes`: room promised to each peer. `max_message_bytes`: of one encoded message, and
     room for a peer's large ones together.
     `rekey_after_seconds`: interval between fresh exchanges. `max_peers`: with sessions at a time.
-    `instance`: 16 random bytes, one run.
+    `instance`: 16 random bytes, one run. Raises ValueError for one of another length.
     """
 
     instance: bytes
@@ -33,6 +33,8 @@ class Settings:
     """What the first handshake message proves knowledge of."""
 
     def __post_init__(self) -> None:
+        if len(self.instance) != constants.INSTANCE_BYTES:
+            raise ValueError(f"an instance has {constants.INSTANCE_BYTES} bytes")
         if self.mesh_secret is not None:
             object.__setattr__(self, "mesh_secret", Secret.of(self.mesh_secret))
         object.__setattr__(self, "mesh_id", mesh_id(self.mesh))

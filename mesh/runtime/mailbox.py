@@ -45,6 +45,7 @@ class Mailbox(Postbox):
         kind = messages.request_kind(depth) if depth else messages.REQUEST
         future: asyncio.Future[Any] = self._loop.create_future()
         call_id = self.calls.open((subject, timeout, future))
+        self.outgoing.calls_waiting += 1
         try:
             encoded, bulk = self._item(call_id, int(timeout * 1000) + 1, body)
             if bulk is not None or self.outgoing.join(kind, subject, encoded) is None:
@@ -59,6 +60,7 @@ class Mailbox(Postbox):
             self._give_up(subject, call_id, future)
             raise
         finally:
+            self.outgoing.calls_waiting -= 1
             self.calls.take(call_id)
 
     def _expire(self, call_id: int) -> None:

@@ -12,7 +12,8 @@ from talk import Talk
 
 MESSAGES = 100_000
 CUTS = 20
-LARGE = 1 << 18
+# So large that no two share a frame.
+LARGE = 1 << 19
 UNDER_WAY = (32 << 20) // LARGE
 
 
@@ -84,13 +85,16 @@ async def test_much_that_nobody_acknowledged_survives_many_cuts(start_node, dice
     async with Relay(bob.endpoints[0], lambda *frame: drop(*frame) and ration(*frame)) as relay:
         await join(alice, bob, relay.endpoint)
         unacknowledged = alice.running.engine.outgoing(bob.id).unacknowledged
+
+        def full() -> bool:
+            return sum(batch.size for batch in unacknowledged.values()) >= UNDER_WAY * LARGE
+
         sent = iter(bodies)
         for body in islice(sent, UNDER_WAY):
             await alice.send("bob", "log", body)
         for cut in range(1, CUTS + 1):
-            await until(lambda: not ration.left and ration.refused)
+            await until(lambda: not ration.left and ration.refused and full())
             await journal.until(2 * (cut - 1))
-            assert sum(batch.size for batch in unacknowledged.values()) >= UNDER_WAY * LARGE
             ration.left, ration.refused = 2, 0
             assert relay.cut(reset=dice.random() < 0.5) == 1
             for body in islice(sent, 2):

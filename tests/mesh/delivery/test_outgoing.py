@@ -6,7 +6,13 @@ from deliveries import WINDOW, Direction, frame_of, open_cost
 from mesh import constants
 from mesh.delivery.outgoing import Outgoing
 from mesh.errors import InvalidMessage
-from mesh.limits import BULK_FRAME_BYTES, CHUNK_BYTES, FRAME_BUDGET_BYTES, MESSAGE_BUDGET_BYTES
+from mesh.limits import (
+    BESIDE_CALLS_BYTES,
+    BULK_FRAME_BYTES,
+    CHUNK_BYTES,
+    FRAME_BUDGET_BYTES,
+    MESSAGE_BUDGET_BYTES,
+)
 from mesh.wire.cbor import dumps
 from mesh.wire.messages import (
     ABANDON,
@@ -259,6 +265,27 @@ def test_what_is_kept_for_a_peer_is_bounded_in_bytes():
     assert direction.offer(REPLY, "", "x" * 20_000)
     direction.carry()
     assert outgoing._unacknowledged_bytes == 0
+
+
+def test_little_is_under_way_beside_a_call_that_waits():
+    """Two batches, or so many bytes; more without one, and of what is no direct message."""
+    direction = Direction(window=1 << 24)
+    outgoing = direction.outgoing
+    half = BESIDE_CALLS_BYTES // 2
+    assert all(direction.bulk(TELL, "log", bytes(half)) for _ in range(4))
+    outgoing.calls_waiting += 1
+    assert not direction.bulk(TELL, "log", b"beside a call")
+    assert direction.offer(REQUEST, "ask", "the next call")
+    assert direction.bulk(REPLY, "", bytes(half))
+    outgoing.calls_waiting -= 1
+    assert direction.bulk(TELL, "log", b"without one")
+    direction.carry()
+    outgoing.calls_waiting += 1
+    assert direction.bulk(TELL, "log", bytes(4 * half))
+    assert direction.bulk(TELL, "log", bytes(4 * half)), "two may be under way, however large"
+    assert not direction.bulk(TELL, "log", b"x")
+    direction.carry()
+    direction.check_settled()
 
 
 def test_a_batch_holds_no_more_runs_than_a_peer_takes(direction):

@@ -1,5 +1,7 @@
 """The settings of an engine: the mesh's name and secret become an id and a psk."""
 
+import pytest
+
 from mesh.engine.settings import Settings
 
 SECRET = b"s" * 32
@@ -16,3 +18,10 @@ def test_name_and_secret_make_the_mesh():
 def test_the_secret_does_not_print():
     """Settings may appear in a log."""
     assert "sss" not in repr(Settings(b"i" * 16, mesh_secret=SECRET))
+
+
+@pytest.mark.parametrize("length", [0, 15, 17])
+def test_an_instance_has_its_length(length):
+    """It has a fixed place in a handshake, where it would be cut or filled up in silence."""
+    with pytest.raises(ValueError, match="16 bytes"):
+        Settings(bytes(length))

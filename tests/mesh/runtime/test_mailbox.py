@@ -55,6 +55,19 @@ async def test_a_call_returns_its_reply():
     assert len(wire.mailbox.calls) == 0
 
 
+async def test_calls_that_wait_are_counted_however_they_end():
+    """For as long as one waits, little else is under way beside it."""
+    wire = Wire()
+    answered, cancelled, late = await begin(
+        *(wire.mailbox.call("ask", number, 0.05 if number == 3 else 5) for number in (1, 2, 3))
+    )
+    assert wire.outgoing.calls_waiting == 3
+    wire.mailbox.on_replies([[1, REPLY_OK, None]])
+    cancelled.cancel()
+    await asyncio.gather(answered, cancelled, late, return_exceptions=True)
+    assert wire.outgoing.calls_waiting == 0
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 async def test_large_bytes_travel_beside_the_array(kind):
     """A request's body and a reply's, of any kind of bytes."""
