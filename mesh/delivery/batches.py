@@ -1,6 +1,15 @@
 """What a sender keeps of a batch: open runs while messages join, its bytes until acknowledged."""
 
+from functools import lru_cache
+from typing import Final
+
+from mesh import constants
+from mesh.errors import InvalidMessage
 from mesh.wire.messages import encode_packed_run, encode_run
+
+# A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
+# the array and for what packs it).
+_RUN_HEAD_BYTES: Final = 16
 
 
 class Batch:
@@ -68,3 +77,20 @@ class OpenRun:
         """The run as it stands in a batch."""
         encode = encode_run if self.raw else encode_packed_run
         return encode(self.kind, self.subject, self.bodies)
+
+
+@lru_cache(maxsize=1024)
+def run_charge(subject: str) -> int:
+    """What a run of this subject costs at most beside its messages.
+
+    Raises InvalidMessage for a subject that is too long or cannot be encoded.
+    """
+    try:
+        size = len(subject.encode())
+    except UnicodeEncodeError:
+        raise InvalidMessage("a subject with half a surrogate pair is not text") from None
+    if size > constants.SUBJECT_MAX_BYTES:
+        raise InvalidMessage(
+            f"a subject of {size} bytes, over {constants.SUBJECT_MAX_BYTES}: {subject[:40]!r}..."
+        )
+    return _RUN_HEAD_BYTES + size

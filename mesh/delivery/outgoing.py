@@ -12,15 +12,14 @@ kind and subject of the open run is queued by `join`. Everything else goes throu
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from math import inf
 from typing import Any, Final
 
 from mesh import constants
-from mesh.delivery.batches import Batch, OpenRun
+from mesh.delivery.batches import Batch, OpenRun, run_charge
 from mesh.delivery.credit import Credit
 from mesh.delivery.lanes import Lanes
-from mesh.errors import InvalidMessage, Outcome
+from mesh.errors import Outcome
 from mesh.limits import (
     BESIDE_CALLS_BYTES,
     BULK_BYTES,
@@ -44,9 +43,6 @@ from mesh.wire.messages import (
     encode_packed_run,
 )
 
-# A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
-# the array and for what packs it).
-_RUN_HEAD_BYTES: Final = 16
 # Kinds of small messages that may join an open run unseen; deeper requests have less room.
 _JOINED: Final = frozenset({TELL, REQUEST, REPLY})
 # From 20 ms to ten seconds.
@@ -158,7 +154,7 @@ class Outgoing:
             or run.raw is not raw
             or (run.beside is None) is not (bulk is None)
         ):
-            charge = cost + _run_charge(subject)
+            charge = cost + run_charge(subject)
             apart = bulk is not None
             if apart or not self._joins_open_batch(kind, charge):
                 if not self._has_room(kind, charge):
@@ -175,6 +171,15 @@ class Outgoing:
             self.packed_kind = kind
         elif run.beside is not None:
             run.beside.append(bulk)
+        return self.receipt
+
+    def join_raw(self, subject: str, body: bytes) -> Any:
+        """Queue a bytes body as the hot path does: the receipt, or None if it is to be offered."""
+        cost = len(body) + MESSAGE_BUDGET_BYTES
+        if subject != self.raw_subject or cost > self.budget or len(body) >= BULK_BYTES:
+            return None
+        self.budget -= cost
+        self.append(body)
         return self.receipt
 
     def join(self, kind: int, subject: str, encoded: bytes) -> Any:
@@ -340,7 +345,7 @@ class Outgoing:
         run = self._run = OpenRun(kind, subject, raw, beside)
         self.open_runs.append(run)
         self._credited = self._credited or kind in DEPTHS
-        self.budget -= _run_charge(subject)
+        self.budget -= run_charge(subject)
         self.append = run.bodies.append
         return run
 
@@ -485,17 +490,3 @@ class Outgoing:
         self._unacknowledged_bytes = self._chunks_under_way = 0
         self.unsent.clear()
         return failed
-
-
-@lru_cache(maxsize=1024)
-def _run_charge(subject: str) -> int:
-    """What a run costs at most beside its messages. Raises InvalidMessage: see `offer`."""
-    try:
-        size = len(subject.encode())
-    except UnicodeEncodeError:
-        raise InvalidMessage("a subject with half a surrogate pair is not text") from None
-    if size > constants.SUBJECT_MAX_BYTES:
-        raise InvalidMessage(
-            f"a subject of {size} bytes, over {constants.SUBJECT_MAX_BYTES}: {subject[:40]!r}..."
-        )
-    return _RUN_HEAD_BYTES + size

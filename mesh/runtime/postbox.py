@@ -74,12 +74,27 @@ class Postbox:
 
     def post(self, subject: str, body: object) -> Receipt:
         """Queue a direct message at once. Raises BufferFull when it would have to wait."""
-        message = self._tell(subject, body)
         self._check_open()
+        joined: Receipt | None
+        if type(body) is bytes:
+            joined = self.outgoing.join_raw(subject, body)
+        else:
+            joined = None if isinstance(body, BYTES_LIKE) else self._join(subject, body)
+        if joined is not None:
+            return joined
+        message = self._tell(subject, body)
         receipt = None if self._lines.hold_up(message) else self._queue(message)
         if receipt is None:
             raise BufferFull(f"no room for {subject!r} to {self.peer}: it has to catch up first")
         self._flush_soon()
+        return receipt
+
+    def _join(self, subject: str, body: object) -> Receipt | None:
+        """Encoding is in vain unless the open run is of this subject."""
+        outgoing = self.outgoing
+        if outgoing.packed_subject != subject or outgoing.packed_kind != messages.TELL:
+            return None
+        receipt: Receipt | None = outgoing.join(messages.TELL, subject, dumps(body))
         return receipt
 
     def _tell(self, subject: str, body: object) -> Message:

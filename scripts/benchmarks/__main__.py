@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--json", action="store_true", help="values instead of a table")
     top.add_argument("--save", type=Path, metavar="FILE", help="write the values to a file as well")
     top.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the ratios as well")
+    top.add_argument(
+        "--check",
+        action="store_true",
+        help="count what a message costs in calls and allocations; fail where it has grown",
+    )
+    top.add_argument("--write", action="store_true", help="with --check: from now on it may")
     top.add_argument("--uvloop", action="store_true", help="peers that use asyncio run on uvloop")
     top.add_argument(
         "--timeout", type=float, default=60.0, help="most seconds of a peer in a round"
@@ -94,6 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     options = top.parse_args(arguments)
     scale = options.scale or (_QUICK_SCALE if options.quick else 1.0)
+    if options.check:
+        return check_costs(write=options.write)
+    if options.write:
+        top.error("--write: only with --check")
     if options.what == "handshake":
         if options.only or options.uvloop or options.plot or options.save:
             top.error("handshake: it has no peers and workloads to choose or draw, and no loop")
@@ -141,6 +151,22 @@ def run(options: argparse.Namespace, peers: list[Peer], workloads: list[Workload
 def status_of(report: Report, only: Sequence[str]) -> int:
     """1 when a peer failed, or when one that was asked for by its name is not here."""
     return int(any(not failed.absent or failed.peer in only for failed in report.failures))
+
+
+def check_costs(*, write: bool) -> int:
+    """Count and print; 1 when a message costs more than is stored, unless that is stored now."""
+    # Whoever only asks for help may not have what a node needs.
+    from benchmarks import check, cost
+
+    costs = cost.measure_costs()
+    print(check.table(costs, check.stored()), end="")
+    if write:
+        check.write(costs)
+        return 0
+    grown = check.grown(costs, check.stored())
+    for line in grown:
+        print(f"GROWN  {line}")
+    return int(bool(grown))
 
 
 def handshake(options: argparse.Namespace, scale: float) -> int:

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import check
+from benchmarks.__main__ import main
 from benchmarks.cost import PIECES, Cost, measure_costs
 
 BEFORE = {"send": Cost(10.0, 20.0, 5.0, 10_000.0), "call": Cost(100.0, 50.0, 5.0, 100.0)}
@@ -76,3 +77,24 @@ def test_no_message_costs_more_than_it_did():
     costs = measure_costs()
     assert check.stored().keys() == {piece.name for piece in PIECES}
     assert check.grown(costs, check.stored()) == []
+
+
+@pytest.mark.parametrize(("times", "status"), [(0.5, 0), (3.0, 1)])
+def test_the_command_says_what_has_grown(monkeypatch, capsys, times, status):
+    """Its status tells a run of tests, and its lines tell people."""
+    dearer = {name: Cost(*(value * times for value in cost)) for name, cost in BEFORE.items()}
+    monkeypatch.setattr("benchmarks.cost.measure_costs", lambda: dearer)
+    monkeypatch.setattr(check, "stored", lambda: BEFORE)
+    assert main(["--check"]) == status
+    assert capsys.readouterr().out.count("GROWN") == 8 * status
+
+
+def test_the_command_stores_what_it_has_counted(monkeypatch, tmp_path):
+    """Only where it is asked to."""
+    monkeypatch.setattr(check, "STORED", tmp_path / "costs.json")
+    monkeypatch.setattr("benchmarks.cost.measure_costs", lambda: BEFORE)
+    check.write({})
+    assert main(["--check", "--write"]) == 0
+    assert check.stored() == BEFORE
+    with pytest.raises(SystemExit):
+        main(["--write"])

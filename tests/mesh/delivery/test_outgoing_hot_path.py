@@ -3,7 +3,7 @@
 import pytest
 
 from deliveries import WINDOW, Direction
-from mesh.limits import BULK_BYTES
+from mesh.limits import BULK_BYTES, MESSAGE_BUDGET_BYTES
 from mesh.wire.cbor import dumps
 from mesh.wire.messages import NESTED_REQUESTS, REPLY, REQUEST, TELL, unpacked
 
@@ -39,6 +39,25 @@ def test_the_hot_path_is_that_of_the_open_run(direction):
     assert outgoing.join(TELL, "log", b"\xf6") is None
     with pytest.raises(RuntimeError):
         outgoing.append(b"too late")
+
+
+def test_bytes_join_the_open_run_of_bytes(direction):
+    """As they do on the hot path, and not where another run is open or they do not fit."""
+    outgoing = direction.outgoing
+    assert outgoing.join_raw("log", b"nothing is open") is None
+    receipt = outgoing.offer(TELL, "log", b"1", raw=True)
+    budget = outgoing.budget
+    assert outgoing.join_raw("log", b"2") is receipt
+    assert budget - outgoing.budget == 1 + MESSAGE_BUDGET_BYTES
+    assert outgoing.join_raw("other", b"3") is None
+    assert outgoing.join_raw("log", bytes(BULK_BYTES)) is None
+    outgoing.budget = MESSAGE_BUDGET_BYTES
+    assert outgoing.join_raw("log", b"4") is None
+    assert outgoing.join_raw("log", b"") is receipt
+    outgoing.offer(TELL, "log", b"\xf6")
+    assert outgoing.join_raw("log", b"5") is None
+    runs = direction.flush()[0].body().runs
+    assert unpacked(runs[0][2]) == [b"1", b"2", b""]
 
 
 def test_encoded_messages_join_the_open_run(direction):
