@@ -86,7 +86,7 @@ def test_the_command_says_what_has_grown(monkeypatch, capsys, times, status):
     monkeypatch.setattr("benchmarks.cost.measure_costs", lambda: dearer)
     monkeypatch.setattr(check, "stored", lambda: BEFORE)
     assert main(["--check"]) == status
-    assert capsys.readouterr().out.count("GROWN") == 8 * status
+    assert capsys.readouterr().out.count("GROWN") == 7 * status
 
 
 def test_the_command_stores_what_it_has_counted(monkeypatch, tmp_path):
