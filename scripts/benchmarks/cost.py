@@ -43,18 +43,23 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Piece:
-    """A fixed piece of work: `count` messages of `body`, done by `work(sender, name, piece)`."""
+    """A fixed piece of work: `count` messages of `body`, done by `work(sender, name, piece)`.
+
+    `at_a_time`: so many are sent before it is waited until they are handled.
+    """
 
     name: str
     count: int
     body: Any
     work: Callable[[Node, str, "Piece"], Awaitable[None]]
+    at_a_time: int = 1 << 30
 
 
 async def _send(sender: Node, receiver: str, piece: Piece) -> None:
-    for _ in range(piece.count):
-        receipt = await sender.send(receiver, _SUBJECT, piece.body)
-    await receipt.handled()
+    for begin in range(0, piece.count, piece.at_a_time):
+        for _ in range(min(piece.at_a_time, piece.count - begin)):
+            receipt = await sender.send(receiver, _SUBJECT, piece.body)
+        await receipt.handled()
 
 
 async def _call(sender: Node, receiver: str, piece: Piece) -> None:
@@ -76,6 +81,9 @@ async def _call_many(sender: Node, receiver: str, piece: Piece) -> None:
 
 PIECES = (
     Piece("send 64 B", 8_000, bytes(64), _send),
+    Piece("send 64 B, by 256", 5_120, bytes(64), _send, 256),
+    Piece("send 64 B, by 16", 640, bytes(64), _send, 16),
+    Piece("send 64 B, by one", 100, bytes(64), _send, 1),
     Piece("send a dict", 8_000, _DICT, _send),
     Piece("send 64 KiB", 64, bytes(64 * 1024), _send),
     Piece("send 1 MiB", 8, bytes(1024 * 1024), _send),
