@@ -99,7 +99,7 @@ class Outgoing:
         self._depth: int | None = None
         self._budget_at_open = 0
         self.kept_bytes = kept_bytes
-        # Calls of either side that wait for their replies: they do not wait behind much else.
+        # Calls to this peer that wait for their replies: the next does not wait behind much else.
         self.calls_waiting = 0
         self._unacknowledged_bytes = 0
         self._chunks_under_way = 0

@@ -24,10 +24,11 @@ _LARGE_REPLIES = _LARGE + class_of(messages.REPLY)
 
 
 class Message:
-    """One message, encoded. `bulk`: a bytes body that travels apart, whose length is in its place
-    in `encoded`. `raw`: a direct message whose
-    `encoded` is a bytes body as the application gave it. `call_id`: of a request. `size`: bytes
-    of what may go in chunks, the body that travels apart or else all of it.
+    """One message, encoded.
+
+    `bulk`: a bytes body that travels apart; its length stands in its place in `encoded`. `raw`: a
+    direct message whose `encoded` is a bytes body as the application gave it. `call_id`: of a
+    request. `size`: bytes of what may go in chunks, the body that travels apart or else all of it.
     """
 
     __slots__ = ("bulk", "call_id", "encoded", "kind", "raw", "size", "subject")

@@ -78,7 +78,7 @@ def keep_freed_memory() -> None:
     heap, and gives back no less than twice that from its end. So up to 8 MiB stay with the process.
     No page of this block is ever touched; other allocators are as they were.
     """
-    bytearray(_KEPT_BLOCK_BYTES)
+    bytes(_KEPT_BLOCK_BYTES)
 
 
 def seed_c_random() -> None:
