@@ -3,7 +3,9 @@
 import pytest
 
 from deliveries import frame_of
-from mesh.delivery.batches import Batch, OpenRun
+from mesh.constants import SUBJECT_MAX_BYTES
+from mesh.delivery.batches import Batch, OpenRun, run_charge
+from mesh.errors import InvalidMessage
 from mesh.wire.cbor import dumps
 from mesh.wire.messages import TELL, encode_run, unpacked
 
@@ -40,3 +42,28 @@ def test_a_raw_run_is_not_packed():
     run = OpenRun(TELL, "log", True, None)
     run.bodies.append(b"x")
     assert run.encode() == encode_run(TELL, "log", [b"x"])
+
+
+@pytest.mark.parametrize("subject", ["", "log", "état", "x" * SUBJECT_MAX_BYTES])
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_run_never_costs_more_than_it_is_charged(subject, raw):
+    """Beside its messages, each of which is charged for its own head."""
+    run = OpenRun(TELL, subject, raw, None)
+    run.bodies += [b"\xf6"] * 4000
+    assert len(run.encode()) - 4000 - 4000 * raw <= run_charge(subject)
+
+
+@pytest.mark.parametrize("bad", ["x" * (SUBJECT_MAX_BYTES + 1), "\xff" * 128, "half \ud800"])
+def test_a_subject_that_cannot_be_carried_is_refused(bad):
+    """In bytes, not in characters."""
+    with pytest.raises(InvalidMessage):
+        run_charge(bad)
+
+
+def test_bodies_beside_the_array_are_no_part_of_the_run():
+    """What is encoded are their lengths."""
+    run = OpenRun(TELL, "log", False, [b"one", b""])
+    run.bodies += [dumps(3), dumps(0)]
+    body = frame_of(Batch(1, run.encode(), 1, b"".join(run.beside), 0, object())).body()
+    ((_, _, items),) = body.runs
+    assert unpacked(items) == [b"one", b""]
