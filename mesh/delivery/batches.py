@@ -17,7 +17,7 @@ class Batch:
 
     `bulk`: what travels beside its array. `chunk`: it carries a chunk of a large message.
     `receipt`: None where nobody is told how it fares. `size`: bytes that are kept until it is
-    acknowledged.
+    acknowledged. `tells`: it carries direct messages.
     """
 
     __slots__ = (
@@ -31,6 +31,7 @@ class Batch:
         "runs",
         "sent_at",
         "size",
+        "tells",
     )
 
     def __init__(
@@ -53,6 +54,7 @@ class Batch:
         self.chunk = chunk
         self.sent_at: float | None = None
         self.attempts = 0
+        self.tells = False
         self.size = len(runs) if bulk is None else len(runs) + len(bulk)
 
 

@@ -282,17 +282,23 @@ class Outgoing:
         kept = self._unacknowledged_bytes + self._budget_at_open - self.budget
         if batches and kept + charge > self.kept_bytes:
             return False
-        beside_calls = self.calls_waiting and kind == TELL and batches > 1
-        if beside_calls and kept + charge > BESIDE_CALLS_BYTES:
-            return False
         depth = DEPTHS.get(kind)
         if depth is None:
             return True
+        if self.calls_waiting and kind == TELL and not self._fits_beside_calls(charge):
+            return False
         open_one = self._credited and self._depth == depth
         open_cost = self._budget_at_open - self.budget if open_one else 0
         if self.credit.batches_left(depth) <= open_one:
             return False
         return open_cost + charge <= self.credit.left(depth)
+
+    def _fits_beside_calls(self, charge: int) -> bool:
+        """By direct messages alone: their acknowledgements come, whatever else is under way."""
+        tells = [batch.size for batch in self.unacknowledged.values() if batch.tells]
+        if any(run.kind == TELL for run in self.open_runs):
+            tells.append(self._budget_at_open - self.budget)
+        return len(tells) < 2 or sum(tells) + charge <= BESIDE_CALLS_BYTES
 
     def _starve(self) -> None:
         self.starved = True
@@ -318,21 +324,21 @@ class Outgoing:
             size = len(encoded) + (0 if bulk is None else len(bulk))
             spends = self._depth, size + messages * constants.MESSAGE_OVERHEAD_BYTES
         count, receipt = len(self.open_runs), self.receipt
+        tells = any(run.kind == TELL for run in self.open_runs)
         self.open_runs = []
         self._credited = False
         self._run = None
         self.raw_subject = self.packed_subject = None
         self.append = _nothing_open
         self.budget = self._budget_at_open = 0
-        self._number(encoded, count, bulk, receipt, spends=spends)
+        self._number(encoded, count, bulk, receipt, spends=spends, tells=tells)
 
     def _open_batch(self, kind: int, bulk_bytes: int) -> None:
         """A batch that credited messages may join has a budget that the credit covers.
 
         `bulk_bytes`: of a batch for bodies beside the array, which they alone may join; or 0.
         """
-        credit = self.credit
-        depth = DEPTHS.get(kind)
+        credit, depth = self.credit, DEPTHS.get(kind)
         most = bulk_bytes or FRAME_BUDGET_BYTES
         if depth is None and credit.left(0) >= most and credit.batches_left(0) > 0:
             depth = 0
@@ -358,6 +364,7 @@ class Outgoing:
         *,
         spends: tuple[int | None, int] | None,
         chunk: bool = False,
+        tells: bool = False,
     ) -> None:
         """Give a batch its number. `spends`: the depth whose room it takes, and how much of it.
 
@@ -365,6 +372,7 @@ class Outgoing:
         """
         depth, cost = spends or (None, 0)
         batch = Batch(self.next_number, runs, run_count, bulk, cost, receipt, chunk=chunk)
+        batch.tells = tells
         self.next_number += 1
         # Chunks among small messages must neither wait for nor take the room of those.
         if chunk:

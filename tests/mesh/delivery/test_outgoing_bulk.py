@@ -70,3 +70,15 @@ def test_little_is_under_way_beside_a_call_that_waits():
     assert not direction.bulk(TELL, "log", b"x")
     direction.carry()
     direction.check_settled()
+
+
+def test_beside_a_call_only_direct_messages_keep_one_another_waiting(direction):
+    """However many replies and requests are under way: their stream may never end."""
+    outgoing = direction.outgoing
+    outgoing.calls_waiting += 1
+    for _ in range(4):
+        assert direction.bulk(REPLY, "", bytes(BESIDE_CALLS_BYTES))
+        assert direction.offer(REQUEST, "ask", "again")
+    assert direction.bulk(TELL, "log", bytes(BESIDE_CALLS_BYTES))
+    direction.carry()
+    direction.check_settled()
