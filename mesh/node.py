@@ -337,7 +337,7 @@ class Node:
         if outgoing is not None:
             receipt: Receipt | None
             if type(body) is bytes:
-                if outgoing.raw_subject == subject:
+                if outgoing.raw_subject == subject and subject:
                     size = len(body)
                     budget = outgoing.budget - size - MESSAGE_BUDGET_BYTES
                     if budget >= 0 and size < BULK_BYTES:
@@ -345,7 +345,9 @@ class Node:
                         outgoing.append(body)
                         receipt = outgoing.receipt
                         return receipt
-            elif outgoing.packed_subject == subject and not isinstance(body, BYTES_LIKE):
+            elif (
+                subject and outgoing.packed_subject == subject and not isinstance(body, BYTES_LIKE)
+            ):
                 receipt = outgoing.join(TELL, subject, dumps(body))
                 if receipt is not None:
                     return receipt

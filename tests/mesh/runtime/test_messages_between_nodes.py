@@ -7,7 +7,7 @@ import pytest
 
 from mesh import CallFailed, CallTimeout, MessageTooLarge
 from mesh.constants import DEPTH_MAX
-from mesh.errors import BufferFull, DeliveryFailed, NodeClosed
+from mesh.errors import BufferFull, DeliveryFailed, InvalidMessage, NodeClosed
 from nodes import Journal, Ticker, until
 from pairs_of_nodes import Pair
 
@@ -267,3 +267,19 @@ async def test_replies_of_a_peer_that_lies_do_not_end_the_session():
         mailbox.outgoing.offer(4, "", b"\x20")
         assert await pair.alice.call("bob", "echo", 1) == 1
         await until(lambda: pair.alice.counters().get("dropped.malformed") == 3)
+
+
+@pytest.mark.parametrize("first", [{"a": 1}, b"raw", b"x" * 20_000])
+@pytest.mark.parametrize("second", [b"bytes", {"a": 2}])
+async def test_no_subject_joins_no_open_run(first, second):
+    """None stands for a closed hot path, and is no subject; what is queued arrives as it was."""
+    pair = Pair()
+    journal = Journal(pair.bob)
+    async with pair:
+        await (await pair.alice.send("bob", "log", b"not idle")).handled()
+        for body in (first, first):
+            receipt = await pair.alice.send("bob", "log", body)
+            with pytest.raises(InvalidMessage):
+                await pair.alice.send("bob", None, second)
+        await receipt.handled()
+        assert journal.bodies == [b"not idle", first, first]
