@@ -139,6 +139,7 @@ class Worker:
                 if stopped or _is_cancelled():
                     self._crew.put_back(load)
                     return
+                await self._pause(load)
                 continue
             left -= _STRETCH_MESSAGES
             if left > 0:
