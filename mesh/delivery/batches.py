@@ -1,11 +1,13 @@
 """What a sender keeps of a batch: open runs while messages join, its bytes until acknowledged."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
 from mesh import constants
 from mesh.errors import InvalidMessage
-from mesh.wire.messages import encode_packed_run, encode_run
+from mesh.limits import BESIDE_CALLS_BYTES
+from mesh.wire.messages import TELL, encode_packed_run, encode_run
 
 # A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
 # the array and for what packs it).
@@ -79,6 +81,23 @@ class OpenRun:
         """The run as it stands in a batch."""
         encode = encode_run if self.raw else encode_packed_run
         return encode(self.kind, self.subject, self.bodies)
+
+
+def holds_tells(runs: list[OpenRun]) -> bool:
+    """Whether there are direct messages among them."""
+    return any(run.kind == TELL for run in runs)
+
+
+def fits_beside_calls(batches: Iterable[Batch], opened: int | None, charge: int) -> bool:
+    """Whether one more direct message may be under way while calls wait for their replies.
+
+    `batches`: those under way. `opened`: bytes of the open one, None unless it `holds_tells`. Only
+    direct messages are counted: their acknowledgements come, and other traffic may never end.
+    """
+    tells = [batch.size for batch in batches if batch.tells]
+    if opened is not None:
+        tells.append(opened)
+    return len(tells) < 2 or sum(tells) + charge <= BESIDE_CALLS_BYTES
 
 
 @lru_cache(maxsize=1024)

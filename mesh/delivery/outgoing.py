@@ -16,12 +16,11 @@ from math import inf
 from typing import Any, Final
 
 from mesh import constants
-from mesh.delivery.batches import Batch, OpenRun, run_charge
+from mesh.delivery.batches import Batch, OpenRun, fits_beside_calls, holds_tells, run_charge
 from mesh.delivery.credit import Credit
 from mesh.delivery.lanes import Lanes
 from mesh.errors import Outcome
 from mesh.limits import (
-    BESIDE_CALLS_BYTES,
     BULK_BYTES,
     BULK_FRAME_BYTES,
     CHUNK_BYTES,
@@ -83,6 +82,9 @@ class Outgoing:
         self.max_message_bytes = max_message_bytes
         # A batch that takes more of the window keeps too much else waiting.
         self._whole_bytes = min(constants.WHOLE_MAX_BYTES, window_bytes // WINDOW_PARTS)
+        # What arrives early is held up to two windows, replies included, which need no credit.
+        self._frame_bytes = min(FRAME_BUDGET_BYTES, window_bytes)
+        self._bulk_bytes = min(BULK_FRAME_BYTES, window_bytes)
         self.lanes = Lanes(min(CHUNK_BYTES, window_bytes // WINDOW_PARTS))
         # The hot path looks at no limit of its own, so a small one closes it.
         self._any_small_body_fits = self.max_message_bytes >= BULK_BYTES
@@ -99,8 +101,8 @@ class Outgoing:
         self._depth: int | None = None
         self._budget_at_open = 0
         self.kept_bytes = kept_bytes
-        # Calls to this peer that wait for their replies: the next does not wait behind much else.
-        self.calls_waiting = 0
+        # Our calls that have left and wait for their replies: the next stands behind little else.
+        self.asked: set[int] = set()
         self._unacknowledged_bytes = 0
         self._chunks_under_way = 0
         self._last_sent = 0
@@ -161,7 +163,7 @@ class Outgoing:
                     self._starve()
                     return None
                 self.close_batch()
-                self._open_batch(kind, max(charge, BULK_FRAME_BYTES) if apart else 0)
+                self._open_batch(kind, max(charge, self._bulk_bytes) if apart else 0)
             run = self._open_run(kind, subject, raw, [] if apart else None)
         run.bodies.append(encoded)
         self.budget -= cost
@@ -285,20 +287,15 @@ class Outgoing:
         depth = DEPTHS.get(kind)
         if depth is None:
             return True
-        if self.calls_waiting and kind == TELL and not self._fits_beside_calls(charge):
-            return False
+        if self.asked and kind == TELL:
+            opened = self._budget_at_open - self.budget if holds_tells(self.open_runs) else None
+            if not fits_beside_calls(self.unacknowledged.values(), opened, charge):
+                return False
         open_one = self._credited and self._depth == depth
         open_cost = self._budget_at_open - self.budget if open_one else 0
         if self.credit.batches_left(depth) <= open_one:
             return False
         return open_cost + charge <= self.credit.left(depth)
-
-    def _fits_beside_calls(self, charge: int) -> bool:
-        """By direct messages alone: their acknowledgements come, whatever else is under way."""
-        tells = [batch.size for batch in self.unacknowledged.values() if batch.tells]
-        if any(run.kind == TELL for run in self.open_runs):
-            tells.append(self._budget_at_open - self.budget)
-        return len(tells) < 2 or sum(tells) + charge <= BESIDE_CALLS_BYTES
 
     def _starve(self) -> None:
         self.starved = True
@@ -324,7 +321,7 @@ class Outgoing:
             size = len(encoded) + (0 if bulk is None else len(bulk))
             spends = self._depth, size + messages * constants.MESSAGE_OVERHEAD_BYTES
         count, receipt = len(self.open_runs), self.receipt
-        tells = any(run.kind == TELL for run in self.open_runs)
+        tells = holds_tells(self.open_runs)
         self.open_runs = []
         self._credited = False
         self._run = None
@@ -339,7 +336,7 @@ class Outgoing:
         `bulk_bytes`: of a batch for bodies beside the array, which they alone may join; or 0.
         """
         credit, depth = self.credit, DEPTHS.get(kind)
-        most = bulk_bytes or FRAME_BUDGET_BYTES
+        most = bulk_bytes or self._frame_bytes
         if depth is None and credit.left(0) >= most and credit.batches_left(0) > 0:
             depth = 0
         self._depth = depth

@@ -61,6 +61,11 @@ def read(peer_id: NodeId, said: bytes, *, at_the_end: bool) -> Terms:
     instance, window, message, generation, epoch, following, oldest, newest, suites = (
         _LAYOUT.unpack_from(said)
     )
+    # First: what another version means by the rest is not known here.
+    if not oldest <= constants.VERSION <= newest:
+        raise Refused(Reason.VERSION, peer_id, f"it speaks versions {oldest} to {newest}")
+    if not suites & SUITE_BITS[COMMON_SUITE]:
+        raise Refused(Reason.VERSION, peer_id, "every node offers ChaChaPoly")
     if not constants.WINDOW_MIN_BYTES <= window < _LARGEST:
         raise Refused(Reason.MALFORMED, peer_id, f"a window of {window} bytes")
     if at_the_end:
@@ -69,10 +74,6 @@ def read(peer_id: NodeId, said: bytes, *, at_the_end: bool) -> Terms:
         resume = Resume(epoch, following)
     else:
         generation, resume = 0, FIRST_MEETING
-    if not oldest <= constants.VERSION <= newest:
-        raise Refused(Reason.VERSION, peer_id, f"it speaks versions {oldest} to {newest}")
-    if not suites & SUITE_BITS[COMMON_SUITE]:
-        raise Refused(Reason.VERSION, peer_id, "every node offers ChaChaPoly")
     offered = tuple([suite for suite, bit in SUITE_BITS.items() if suites & bit])
     return Terms(instance, offered, Limits(window, message), generation, resume)
 

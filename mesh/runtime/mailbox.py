@@ -45,10 +45,11 @@ class Mailbox(Postbox):
         kind = messages.request_kind(depth) if depth else messages.REQUEST
         future: asyncio.Future[Any] = self._loop.create_future()
         call_id = self.calls.open((subject, timeout, future))
-        self.outgoing.calls_waiting += 1
         try:
             encoded, bulk = self._item(call_id, int(timeout * 1000) + 1, body)
-            if bulk is not None or self.outgoing.join(kind, subject, encoded) is None:
+            if bulk is None and self.outgoing.join(kind, subject, encoded) is not None:
+                self.outgoing.asked.add(call_id)
+            else:
                 message = Message(kind, subject, encoded, bulk, call_id=call_id)
                 if self._lines.hold_up(message) or self._queue(message) is None:
                     self._enter(future, message)
@@ -60,7 +61,7 @@ class Mailbox(Postbox):
             self._give_up(subject, call_id, future)
             raise
         finally:
-            self.outgoing.calls_waiting -= 1
+            self.outgoing.asked.discard(call_id)
             self.calls.take(call_id)
 
     def _expire(self, call_id: int) -> None:

@@ -123,6 +123,8 @@ class Postbox:
         assert isinstance(receipt, Receipt)
         if message.kind == messages.TELL:
             receipt.of_messages = True
+        elif message.call_id is not None:
+            outgoing.asked.add(message.call_id)
         if idle:
             self._pump.flush(self.delivery)
         elif outgoing.next_number != number:

@@ -217,16 +217,16 @@ TERMS = struct.Struct(">16sQQQQQBBB")
 
 
 def read_terms(data: bytes, *, last: bool) -> Terms:
-    """Steps 11 and 12 of 6.7.1; `last`: they came with message 3."""
+    """Steps 11 to 13 of 6.7.1; `last`: they came with message 3."""
     if len(data) < 59:
         raise Refused("reason", "malformed")
     said, most = Terms(*TERMS.unpack(data[:59])), 1 << 62
+    if not said.oldest <= 1 <= said.newest or not said.suites & 1:
+        raise Refused("reason", "version")
     if not 65_536 <= said.window < most:
         raise Refused("reason", "malformed")
     if last and (max(said.generation, said.epoch, said.next) >= most or said.next == 0):
         raise Refused("reason", "malformed")
-    if not said.oldest <= 1 <= said.newest or not said.suites & 1:
-        raise Refused("reason", "version")
     return said
 
 
@@ -244,7 +244,7 @@ class Checks(NamedTuple):
 
 
 def check(said: Payload, known: Checks) -> Terms:
-    """Steps 3 to 5, 11 and 12 of 6.7.1."""
+    """Steps 3 to 5 and 11 to 13 of 6.7.1."""
     text = proof_text(known.peer_role, known.h, known.static_key, known.peer)
     if not signed(said.id, text, said.proof):
         raise Refused("reason", "bad proof")

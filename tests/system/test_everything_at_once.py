@@ -69,5 +69,5 @@ async def test_each_subject_is_in_order_and_all_room_returns(start_node, dice, w
     outgoing = alice.running.engine.outgoing(bob.id)
     await until(lambda: outgoing.idle and not outgoing.credit.unhandled)
     await until(lambda: outgoing.credit.left(0) == window_bytes)
-    assert outgoing.calls_waiting == 0
+    assert outgoing.asked == set()
     assert not [name for name in bob.counters() if name.startswith("dropped")]

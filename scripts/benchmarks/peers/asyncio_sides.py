@@ -19,6 +19,8 @@ _CALLING = frozenset({Kind.ROUND_TRIP, Kind.CALLS, Kind.BESIDE_BULK, Kind.SESSIO
 class Counting:
     """Counts in handlers. `add`: a body is in the handler's hands; `called`: a call is answered.
 
+    `as_dict`: what is expected are dicts, for whoever has to decode them.
+
     Whoever handles in another thread hands over `wake`, which runs a function in the loop.
     """
 
@@ -30,6 +32,7 @@ class Counting:
         self._calls = self._calls_left = 0
         self._bulk = self._bulk_before = self._bulk_last = 0
         self._first = self._last = 0.0
+        self.as_dict = False
 
     async def expect(self, workload: Workload) -> None:
         """Be ready to count."""
@@ -38,6 +41,7 @@ class Counting:
         self._loop = asyncio.get_running_loop()
         self._calls = self._calls_left = workload.count if workload.kind in _CALLING else 0
         self._bulk = 0
+        self.as_dict = workload.as_dict
         self._tally = Tally(workload, self._wake(self._done))
         self.add = self._add_bulk if workload.kind is Kind.BESIDE_BULK else self._tally.add
         if workload.kind is not Kind.BESIDE_BULK:

@@ -35,7 +35,6 @@ class GrpcReceiver(Counting):
     def __init__(self) -> None:
         super().__init__()
         self._papers = make_certificates()
-        self._as_dict = False
         self._servers: list[Any] = []
 
     async def start(self) -> Facts:
@@ -62,7 +61,7 @@ class GrpcReceiver(Counting):
     async def _handle(self, _: Any, context: Any) -> bytes:
         handle, read = self.add, context.read
         while (body := await read()) is not grpc.aio.EOF:
-            handle(cbor2.loads(body) if self._as_dict else body)
+            handle(cbor2.loads(body) if self.as_dict else body)
         return b""
 
     async def _echo(self, body: bytes, _: Any) -> bytes:
@@ -71,11 +70,6 @@ class GrpcReceiver(Counting):
 
     async def allow(self, sender: Facts) -> None:
         """Whoever has a certificate of our authority may enter."""
-
-    async def expect(self, workload: Workload) -> None:
-        """Be ready to count."""
-        await super().expect(workload)
-        self._as_dict = workload.as_dict
 
     async def open_many(self, number: int) -> list[Facts]:
         """As many servers more."""

@@ -117,7 +117,6 @@ class Libp2pReceiver(CountingFromThreads):
 
     def __init__(self) -> None:
         super().__init__()
-        self._as_dict = False
         self._trio = _Host()
         self._trio.host.set_stream_handler(_DATA, self._handle)
         self._trio.host.set_stream_handler(_CALLS, self._echo)
@@ -131,7 +130,7 @@ class Libp2pReceiver(CountingFromThreads):
         while bodies := await frames.next():
             handle = self.add
             for body in bodies:
-                handle(cbor2.loads(body) if self._as_dict else body)
+                handle(cbor2.loads(body) if self.as_dict else body)
 
     async def _echo(self, stream: Any) -> None:
         frames = _Frames(stream)
@@ -142,11 +141,6 @@ class Libp2pReceiver(CountingFromThreads):
 
     async def allow(self, sender: Facts) -> None:
         """Whoever proves an identity may enter."""
-
-    async def expect(self, workload: Workload) -> None:
-        """Be ready to count."""
-        await super().expect(workload)
-        self._as_dict = workload.as_dict
 
     async def close(self) -> None:
         """End the host."""

@@ -110,7 +110,6 @@ class NatsReceiver(Counting):
 
     def __init__(self) -> None:
         super().__init__()
-        self._as_dict = False
         self._server = _Server()
         self._clients: list[Any] = []
 
@@ -137,7 +136,7 @@ class NatsReceiver(Counting):
         await client.flush()
 
     async def _handle(self, message: Any) -> None:
-        self.add(cbor2.loads(message.data) if self._as_dict else message.data)
+        self.add(cbor2.loads(message.data) if self.as_dict else message.data)
 
     async def _echo(self, message: Any) -> None:
         self.called()
@@ -145,11 +144,6 @@ class NatsReceiver(Counting):
 
     async def allow(self, sender: Facts) -> None:
         """Whoever has a certificate of our authority may enter."""
-
-    async def expect(self, workload: Workload) -> None:
-        """Be ready to count."""
-        await super().expect(workload)
-        self._as_dict = workload.as_dict
 
     async def open_many(self, number: int) -> list[Facts]:
         """As many subscribers, each with a connection."""

@@ -84,7 +84,6 @@ class TlsReceiver(Counting):
     def __init__(self) -> None:
         super().__init__()
         self._papers = make_certificates()
-        self._as_dict = False
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> Facts:
@@ -111,7 +110,7 @@ class TlsReceiver(Counting):
     async def _handle(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         async for frames in _frames(reader):
             handle = self.add
-            if self._as_dict:
+            if self.as_dict:
                 for frame in frames:
                     handle(cbor2.loads(frame))
             else:
@@ -127,11 +126,6 @@ class TlsReceiver(Counting):
 
     async def allow(self, sender: Facts) -> None:
         """Whoever has a certificate of our authority may enter."""
-
-    async def expect(self, workload: Workload) -> None:
-        """Be ready to count."""
-        await super().expect(workload)
-        self._as_dict = workload.as_dict
 
     async def open_many(self, number: int) -> list[Facts]:
         """As many listeners more."""

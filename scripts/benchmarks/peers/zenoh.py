@@ -26,8 +26,9 @@ import cbor2
 import zenoh
 
 from benchmarks.certificates import ADDRESS, Papers, make_certificates
-from benchmarks.peers import END, Facts
+from benchmarks.peers import Facts
 from benchmarks.peers.asyncio_sides import CountingFromThreads
+from benchmarks.peers.threads import streaming
 from benchmarks.workloads import Workload
 
 _DATA, _MANY, _ECHO, _PING, _PONG = (
@@ -92,7 +93,6 @@ class ZenohReceiver(CountingFromThreads):
     def __init__(self) -> None:
         super().__init__()
         self._papers = make_certificates()
-        self._as_dict = False
         self._others: list[Any] = []
 
     async def start(self) -> Facts:
@@ -115,7 +115,7 @@ class ZenohReceiver(CountingFromThreads):
     def _handle(self, arrivals: Any) -> None:
         for sample in arrivals:
             body = sample.payload.to_bytes()
-            self.add(cbor2.loads(body) if self._as_dict else body)
+            self.add(cbor2.loads(body) if self.as_dict else body)
 
     def _echo(self, queries: Any) -> None:
         for query in queries:
@@ -130,11 +130,6 @@ class ZenohReceiver(CountingFromThreads):
 
     async def allow(self, sender: Facts) -> None:
         """Whoever has a certificate of our authority may enter."""
-
-    async def expect(self, workload: Workload) -> None:
-        """Be ready to count."""
-        await super().expect(workload)
-        self._as_dict = workload.as_dict
 
     async def open_many(self, number: int) -> list[Facts]:
         """As many sessions more, each with a listener and a subscriber."""
@@ -219,21 +214,8 @@ class ZenohSender:
 
     async def ask_beside(self, workload: Workload) -> list[float]:
         """Query one at a time beside a thread that publishes. Seconds of each query."""
-        over = threading.Event()
-
-        def stream() -> None:
-            put, body = self._data.put, workload.bulk_body
-            while not over.is_set():
-                put(body)
-            put(END)
-
-        thread = threading.Thread(target=stream)
-        thread.start()
-        try:
+        with streaming(self._data.put, workload.bulk_body):
             return await self.ask(workload)
-        finally:
-            over.set()
-            thread.join()
 
     async def open_sessions(self, workload: Workload) -> float:
         """Open, query, close."""

@@ -9,6 +9,7 @@ For fan-out the publisher listens, and knows from their subscriptions that all h
 
 import itertools
 import threading
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +17,7 @@ import cbor2
 import zmq
 
 from benchmarks.peers import END, Facts, Received, zmq_sides
+from benchmarks.peers.threads import streaming
 from benchmarks.peers.zmq_sides import ReceiverBase, SenderBase, call_id
 from benchmarks.tally import Tally
 from benchmarks.workloads import Kind, Workload
@@ -182,21 +184,8 @@ class CurveSender(SenderBase):
 
     async def ask_beside(self, workload: Workload) -> list[float]:
         """Call one at a time beside a thread that streams. Seconds of each call."""
-        over = threading.Event()
-
-        def stream() -> None:
-            send, body = self.push.send, workload.bulk_body
-            while not over.is_set():
-                send(body, copy=False)
-            send(END)
-
-        thread = threading.Thread(target=stream)
-        thread.start()
-        try:
+        with streaming(partial(self.push.send, copy=False), workload.bulk_body):
             return await self.ask(workload)
-        finally:
-            over.set()
-            thread.join()
 
     async def open_sessions(self, workload: Workload) -> float:
         """A socket for each."""

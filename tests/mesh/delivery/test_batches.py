@@ -4,10 +4,11 @@ import pytest
 
 from deliveries import frame_of
 from mesh.constants import SUBJECT_MAX_BYTES
-from mesh.delivery.batches import Batch, OpenRun, run_charge
+from mesh.delivery.batches import Batch, OpenRun, fits_beside_calls, holds_tells, run_charge
 from mesh.errors import InvalidMessage
+from mesh.limits import BESIDE_CALLS_BYTES
 from mesh.wire.cbor import dumps
-from mesh.wire.messages import TELL, encode_run, unpacked
+from mesh.wire.messages import REPLY, TELL, encode_run, unpacked
 
 
 @pytest.mark.parametrize("bulk", [None, b"", b"beside", memoryview(b"a view")[2:]])
@@ -67,3 +68,29 @@ def test_bodies_beside_the_array_are_no_part_of_the_run():
     body = frame_of(Batch(1, run.encode(), 1, b"".join(run.beside), 0, object())).body()
     ((_, _, items),) = body.runs
     assert unpacked(items) == [b"one", b""]
+
+
+@pytest.mark.parametrize(
+    ("tells", "others", "opened", "charge", "fits"),
+    [
+        ([], [5 * BESIDE_CALLS_BYTES] * 9, None, 5 * BESIDE_CALLS_BYTES, True),
+        ([5 * BESIDE_CALLS_BYTES], [], None, 5 * BESIDE_CALLS_BYTES, True),
+        ([10, 10], [], None, BESIDE_CALLS_BYTES - 20, True),
+        ([10, 10], [], None, BESIDE_CALLS_BYTES - 19, False),
+        ([10], [BESIDE_CALLS_BYTES], 10, BESIDE_CALLS_BYTES - 20, True),
+        ([10], [], 10, BESIDE_CALLS_BYTES - 19, False),
+    ],
+)
+def test_what_is_under_way_beside_calls_is_counted_by_direct_messages(
+    tells, others, opened, charge, fits
+):
+    """Two of any size, or so many bytes; of other batches as many as there may be."""
+    batches = []
+    for told, sizes in ((True, tells), (False, others)):
+        for size in sizes:
+            batch = Batch(len(batches) + 1, b"", 1, memoryview(bytes(size)), 0, None)
+            batch.tells = told
+            batches.append(batch)
+    assert fits_beside_calls(batches, opened, charge) is fits
+    runs = [OpenRun(REPLY, "", False, None), OpenRun(TELL, "log", True, None)]
+    assert [holds_tells(runs[:1]), holds_tells(runs)] == [False, True]

@@ -57,14 +57,14 @@ def test_little_is_under_way_beside_a_call_that_waits():
     outgoing = direction.outgoing
     half = BESIDE_CALLS_BYTES // 2
     assert all(direction.bulk(TELL, "log", bytes(half)) for _ in range(4))
-    outgoing.calls_waiting += 1
+    outgoing.asked.add(1)
     assert not direction.bulk(TELL, "log", b"beside a call")
     assert direction.offer(REQUEST, "ask", "the next call")
     assert direction.bulk(REPLY, "", bytes(half))
-    outgoing.calls_waiting -= 1
+    outgoing.asked.discard(1)
     assert direction.bulk(TELL, "log", b"without one")
     direction.carry()
-    outgoing.calls_waiting += 1
+    outgoing.asked.add(1)
     assert direction.bulk(TELL, "log", bytes(4 * half))
     assert direction.bulk(TELL, "log", bytes(4 * half)), "two may be under way, however large"
     assert not direction.bulk(TELL, "log", b"x")
@@ -75,10 +75,28 @@ def test_little_is_under_way_beside_a_call_that_waits():
 def test_beside_a_call_only_direct_messages_keep_one_another_waiting(direction):
     """However many replies and requests are under way: their stream may never end."""
     outgoing = direction.outgoing
-    outgoing.calls_waiting += 1
+    outgoing.asked.add(1)
     for _ in range(4):
         assert direction.bulk(REPLY, "", bytes(BESIDE_CALLS_BYTES))
         assert direction.offer(REQUEST, "ask", "again")
     assert direction.bulk(TELL, "log", bytes(BESIDE_CALLS_BYTES))
     direction.carry()
     direction.check_settled()
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_batch_of_replies_is_no_larger_than_the_peers_window(beside):
+    """They cost no credit, but what comes early is held: two windows at most."""
+    window = 64 * 1024
+    direction = Direction(window=window)
+    for number in range(40):
+        if beside:
+            assert direction.bulk(REPLY, "", bytes(16 * 1024))
+        else:
+            assert direction.offer(REPLY, "", "x" * 10_000, number)
+    frames = direction.flush()
+    assert max(frame.body().cost for frame in frames) <= window
+    for frame in reversed(frames[:2]):
+        direction.arrive(frame)
+    assert direction.incoming.acknowledged == 2
+    assert direction.counters["dropped.too_early"] == 0

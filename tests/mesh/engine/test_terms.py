@@ -103,6 +103,11 @@ def test_without_a_common_version_or_suite_there_is_no_session(changes):
     assert refusal(said(**changes)) is Reason.VERSION
 
 
+def test_what_another_version_means_is_not_judged():
+    """Its window may stand elsewhere: the reason is its version, which is in its place."""
+    assert refusal(said(oldest=2, newest=9, window=0, next=0), True) is Reason.VERSION
+
+
 def test_versions_and_suites_of_others_do_no_harm():
     """What a later version speaks beside ours is left alone."""
     read = terms.read(PEER, said(oldest=0, newest=255, suites=0xFF), at_the_end=False)

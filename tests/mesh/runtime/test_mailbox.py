@@ -61,11 +61,25 @@ async def test_calls_that_wait_are_counted_however_they_end():
     answered, cancelled, late = await begin(
         *(wire.mailbox.call("ask", number, 0.05 if number == 3 else 5) for number in (1, 2, 3))
     )
-    assert wire.outgoing.calls_waiting == 3
+    assert wire.outgoing.asked == {1, 2, 3}
     wire.mailbox.on_replies([[1, REPLY_OK, None]])
     cancelled.cancel()
     await asyncio.gather(answered, cancelled, late, return_exceptions=True)
-    assert wire.outgoing.calls_waiting == 0
+    assert wire.outgoing.asked == set()
+
+
+async def test_a_call_without_room_waits_for_no_reply_yet():
+    """It slows nobody down who stands in the line before it, and counts once it has left."""
+    wire = Wire(WINDOW)
+    await fill(wire)
+    (call,) = await begin(wire.mailbox.call("ask", b"x" * 2000, 5))
+    assert wire.outgoing.asked == set()
+    wire.handle()
+    await turns()
+    assert wire.outgoing.asked == {1}
+    call.cancel()
+    await turns()
+    assert wire.outgoing.asked == set()
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])

@@ -4,22 +4,16 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
 
 import cbor2
 import pytest
 
-from mailboxes import PEER_ID, make_delivery, turns
-from mesh.counters import Counters
-from mesh.engine.events import RunReceived
+from mailboxes import PEER_ID, turns
 from mesh.model import Peer
-from mesh.runtime.handlers import describe
-from mesh.runtime.workers import Worker
-from mesh.wire.messages import TELL, Packed
+from mesh.wire.messages import Packed
+from worker_bench import PATIENCE_SECONDS, Bench
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
-
-PATIENCE_SECONDS = 10
 
 
 @pytest.fixture
@@ -27,45 +21,6 @@ def threads():
     """Two threads for plain functions."""
     with ThreadPoolExecutor(2) as pool:
         yield pool
-
-
-class Bench:
-    """A worker, what it was given and what it said it had finished."""
-
-    def __init__(self, function, threads, concurrency=1):
-        self.counters = Counters()
-        self.finished = []
-        self.ordered = concurrency == 1
-        self.news = asyncio.Event()
-        self.delivery = make_delivery()
-        handler = describe("log", function, concurrency)
-        self.worker = Worker(handler, Peer(PEER_ID, "bob"), self._done, self.counters, threads)
-
-    def _done(self, run):
-        self.finished.append(run.batch)
-        self.news.set()
-
-    def put(self, *runs):
-        """Queue runs, numbered from where the last ended."""
-        for number, bodies in enumerate(runs, start=1):
-            self.worker.put(RunReceived(self.delivery, number, TELL, "log", bodies))
-
-    async def until_finished(self, *batches):
-        """Wait until these are done, and nothing else."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(self.finished) < len(batches):
-                self.news.clear()
-                await self.news.wait()
-        order = self.finished if self.ordered else sorted(self.finished)
-        assert order == list(batches)
-        assert not self.worker.busy
-
-    async def stop(self):
-        """End it; no task may be left."""
-        tasks = self.worker.stop()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await turns()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @contextmanager
@@ -99,52 +54,6 @@ async def test_messages_are_handled_in_order_run_by_run(threads):
     await bench.until_finished(1, 2, 3)
     assert seen == [1, 2, 3, 4, 5, 6]
     assert bench.counters["handled.messages"] == 6
-    await bench.stop()
-
-
-async def test_a_flood_of_runs_leaves_turns_to_others(threads):
-    """A handler that never suspends has the loop for one run at a time, or a few short ones."""
-    seen = []
-
-    async def log(body):
-        seen.append(body)
-
-    bench = Bench(log, threads)
-    bench.put(*[[0] * 100] * 10, *[[0]] * 640)
-    lengths = [0]
-    while bench.worker.busy:
-        await asyncio.sleep(0)
-        lengths.append(len(seen))
-    steps = [later - earlier for earlier, later in pairwise(lengths)]
-    assert max(steps) == 100
-    assert len(steps) >= 20
-    await bench.stop()
-
-
-@pytest.mark.parametrize("ends", ["", "cancelled", "stopped"])
-async def test_a_long_run_leaves_turns_to_others(threads, ends):
-    """A frame of thousands is no stretch of thousands; whoever is cancelled between loses none."""
-    seen = []
-
-    async def log(body):
-        seen.append(body)
-
-    bench = Bench(log, threads)
-    bench.put(list(range(3000)))
-    lengths = [0]
-    while bench.worker.busy and len(lengths) < 1000:
-        await asyncio.sleep(0)
-        lengths.append(len(seen))
-        if ends and len(lengths) == 4:
-            assert 0 < len(seen) < 3000
-            if ends == "stopped":
-                break
-            (task,) = asyncio.all_tasks() - {asyncio.current_task()}
-            task.cancel()
-    assert max(later - earlier for earlier, later in pairwise(lengths)) <= 600
-    assert (bench.finished == [1]) is (ends != "stopped")
-    assert seen == list(range(len(seen) if ends == "stopped" else 3000))
-    assert bench.counters["handlers.raised"] == 0
     await bench.stop()
 
 
