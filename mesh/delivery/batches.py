@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from mesh import constants
@@ -12,6 +13,8 @@ from mesh.wire.messages import TELL, encode_packed_run, encode_run
 # A run is an array of kind (2 bytes at most), subject (a head of 2) and bodies (heads of 5 each for
 # the array and for what packs it).
 _RUN_HEAD_BYTES: Final = 16
+# Asked of every batch: no call of Python.
+_kind_of = attrgetter("kind")
 
 
 class Batch:
@@ -85,7 +88,7 @@ class OpenRun:
 
 def holds_tells(runs: list[OpenRun]) -> bool:
     """Whether there are direct messages among them."""
-    return any(run.kind == TELL for run in runs)
+    return TELL in map(_kind_of, runs)
 
 
 def fits_beside_calls(batches: Iterable[Batch], opened: int | None, charge: int) -> bool:

@@ -79,6 +79,8 @@ class Outgoing:
         # A message found no room, and the peer has made none since: it may have to be asked for its
         # numbers (PROBE), should the frame that carried them be lost.
         self.starved = False
+        # Somebody waits for room, or for all to be acknowledged: to be told when there may be.
+        self.awaited = False
         self.max_message_bytes = max_message_bytes
         # A batch that takes more of the window keeps too much else waiting.
         self._whole_bytes = min(constants.WHOLE_MAX_BYTES, window_bytes // WINDOW_PARTS)
@@ -303,6 +305,7 @@ class Outgoing:
 
     def close_hot_path(self) -> None:
         """Somebody waits: whatever comes now is offered, and does not overtake."""
+        self.awaited = True
         self.raw_subject = self.packed_subject = None
 
     def close_batch(self) -> None:

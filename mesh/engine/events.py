@@ -50,7 +50,10 @@ class DeliveryEnded(NamedTuple):
 
 
 class RoomAvailable(NamedTuple):
-    """Those who wait to send to this peer may try again."""
+    """Those who wait to send to this peer may try again. Told where `Outgoing.awaited`, and once.
+
+    Who finds too little room, or begins to wait, is told of the next.
+    """
 
     delivery: Delivery
 

@@ -118,11 +118,15 @@ class Sending:
 
     def on_room(self, delivery: Delivery) -> None:
         """There may be room for what waits, here and in the program."""
-        self.send_grants()
-        if delivery.outgoing.has_large:
+        outgoing = delivery.outgoing
+        if delivery.incoming.assembly.grants_due:
+            self.send_grants()
+        if outgoing.has_large:
             self.send_unsent()
         context = self._association.context
-        context.events.append(RoomAvailable(delivery))
+        if outgoing.awaited:
+            outgoing.awaited = False
+            context.events.append(RoomAvailable(delivery))
         # Whoever is told may find too little of it: then a probe has to begin.
         context.agenda.at(context.now.elapsed + constants.PROBE_AFTER_SECONDS, self._association)
 

@@ -148,6 +148,7 @@ class Lines(Generic[Who]):
 
     def put_back(self, key: Key, who: Who, message: Message) -> None:
         """It found no room: it is the next again."""
+        self._outgoing.awaited = True
         line = self.by_key.setdefault(key, OrderedDict())
         line[who] = message
         line.move_to_end(who, last=False)

@@ -51,7 +51,8 @@ class Mailbox(Postbox):
                 self.outgoing.asked.add(call_id)
             else:
                 message = Message(kind, subject, encoded, bulk, call_id=call_id)
-                if self._lines.hold_up(message) or self._queue(message) is None:
+                held_up = self._lines.by_key and self._lines.hold_up(message)
+                if held_up or self._queue(message) is None:
                     self._enter(future, message)
                 elif self.outgoing.open_runs:
                     self._flush_soon()
@@ -132,7 +133,8 @@ class Mailbox(Postbox):
         if bulk is None and self.outgoing.join(messages.REPLY, "", encoded) is not None:
             return
         message = Message(messages.REPLY, "", encoded, bulk)
-        if self._lines.hold_up(message) or self._queue(message) is None:
+        held_up = self._lines.by_key and self._lines.hold_up(message)
+        if held_up or self._queue(message) is None:
             await self._stand_in_line(message)
         elif self.outgoing.open_runs:
             self._flush_soon()

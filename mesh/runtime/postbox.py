@@ -59,7 +59,9 @@ class Postbox:
         self._check_open()
         outgoing = self.outgoing
         idle, number = outgoing.idle, outgoing.next_number
-        receipt = None if self._lines.hold_up(message) else self._queue(message)
+        lines = self._lines
+        held_up = lines.by_key and lines.hold_up(message)
+        receipt = None if held_up else self._queue(message)
         if receipt is None:
             return await self._stand_in_line(message)
         if idle or outgoing.next_number == number:
@@ -174,9 +176,8 @@ class Postbox:
                 self._move_up(key)
         if self._watchers:
             self._wake_watchers()
-        if self._draining and self.outgoing.idle and not self._lines:
-            self._draining = False
-            self._drained.set()
+        if self._draining:
+            self._look_whether_drained()
 
     def _move_up(self, key: Key) -> None:
         for future, message in self._lines.take(key):
@@ -198,9 +199,16 @@ class Postbox:
     async def drained(self) -> None:
         """Wait until everything queued so far and since is acknowledged."""
         self._drained.clear()
-        if self._ended is None and (not self.outgoing.idle or self._lines):
-            self._draining = True
+        if self._ended is None:
+            self._look_whether_drained()
             await self._drained.wait()
+
+    def _look_whether_drained(self) -> None:
+        self._draining = not self.outgoing.idle or bool(self._lines)
+        if self._draining:
+            self.outgoing.awaited = True
+        else:
+            self._drained.set()
 
     def end(self, error: MeshError) -> None:
         """The peer's instance is gone: whoever waits for room is told."""

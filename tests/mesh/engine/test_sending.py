@@ -89,12 +89,27 @@ def fill(both):
     return count
 
 
+def test_room_is_news_for_those_who_wait_alone(met):
+    """It is made with every acknowledgement, and as a rule nobody wants to know."""
+    outgoing = met.to_bob.delivery.outgoing
+    met.talk(20)
+    met.world.run(1)
+    assert outgoing.idle
+    assert met.alice.saw(events.RoomAvailable) == []
+    outgoing.close_hot_path()
+    met.talk(1)
+    met.world.run(1)
+    assert len(met.alice.saw(events.RoomAvailable)) == 1
+    assert not outgoing.awaited
+
+
 def test_a_starved_sender_asks_for_room(pair, kinds):
     """After 200 ms, doubling to two seconds, while the peer's handlers are slow."""
     both = pair(window_bytes=64 * 1024).meet()
     both.bob.handle = False
     assert fill(both) > 3
     both.world.run(3)
+    assert fill(both) == 0
     run = both.bob.saw(events.RunReceived)[0]
     both.bob.engine.finished(run.delivery, run.batch, both.world.now)
     told = len(both.alice.saw(events.RoomAvailable))
@@ -145,6 +160,7 @@ def test_room_that_a_handshake_tells_of_is_news(met):
     met.alice.engine.flush(met.to_bob.delivery, met.world.now)
     met.world.collect(met.alice)
     met.world.run(0.1)
+    outgoing.awaited = True
     told = len(met.alice.saw(events.RoomAvailable))
     met.world.tamper = lambda _s, _r, frame: [frame]
     met.to_alice.end_all_sessions()
