@@ -50,9 +50,10 @@ class DeliveryEnded(NamedTuple):
 
 
 class RoomAvailable(NamedTuple):
-    """Those who wait to send to this peer may try again. Told where `Outgoing.awaited`, and once.
+    """Those who wait to send to this peer may try again.
 
-    Who finds too little room, or begins to wait, is told of the next.
+    Told once where somebody waits (`Outgoing.awaited`), and when chunks of large messages leave.
+    Whoever finds too little room then, or begins to wait, is told of the next.
     """
 
     delivery: Delivery

@@ -59,8 +59,7 @@ class Postbox:
         self._check_open()
         outgoing = self.outgoing
         idle, number = outgoing.idle, outgoing.next_number
-        lines = self._lines
-        held_up = lines.by_key and lines.hold_up(message)
+        held_up = self._lines.by_key and self._lines.hold_up(message)
         receipt = None if held_up else self._queue(message)
         if receipt is None:
             return await self._stand_in_line(message)

@@ -122,7 +122,7 @@ class Wire:
         while self.assembly.grants_due:
             self.outgoing.lanes.grant(self.assembly.grants_due.pop(0))
         self.send_closed(self.delivery)
-        self.mailbox.on_room()
+        self._tell_of_room()
 
     def handle(self) -> None:
         """The peer has handled all that was sent, and gives the room for it back."""
@@ -133,7 +133,13 @@ class Wire:
             assert isinstance(receipt, Receipt)
             receipt.advance(Standing.HANDLED)
         self.outgoing.on_credit(self.window + self.cost)
-        self.mailbox.on_room()
+        self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        """As the engine does: those who wait, and nobody else."""
+        if self.outgoing.awaited:
+            self.outgoing.awaited = False
+            self.mailbox.on_room()
 
 
 async def fill(wire: Wire) -> None:

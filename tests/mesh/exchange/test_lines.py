@@ -69,9 +69,11 @@ class Queue:
                     break
 
     def carry(self):
-        """Everything that was queued arrives and is handled; those who wait go on."""
+        """Everything that was queued arrives and is handled; those who wait for it are told."""
         self.direction.carry()
-        self.move_up()
+        if self.outgoing.awaited:
+            self.outgoing.awaited = False
+            self.move_up()
 
     def settle(self):
         """Until nobody waits."""
