@@ -57,6 +57,8 @@ class Mailbox(Postbox):
                 elif self.outgoing.open_runs:
                     self._flush_soon()
             self._timeouts.add(call_id, timeout)
+            if len(self.calls.waiting) == 1:
+                self.expect()
             return await future
         except (asyncio.CancelledError, CallTimeout):
             self._give_up(subject, call_id, future)
@@ -107,6 +109,10 @@ class Mailbox(Postbox):
             else:
                 waiting[2].set_exception(error_of(status, body, waiting[0], self.peer))
         return malformed
+
+    def expect(self) -> None:
+        """It is the peer's turn to speak: what it says may come at once."""
+        self._pump.busy_poll.expect()
 
     @property
     def replies_wait(self) -> bool:

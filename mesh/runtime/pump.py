@@ -16,6 +16,7 @@ from mesh.engine.events import Event
 from mesh.io.notices import Notice
 from mesh.io.zmq_transport import Port, Transport
 from mesh.model import Now, Transmit
+from mesh.runtime.busy_poll import BusyPoll
 
 # Frames taken before others have their turn: the smallest may each be a thousand runs.
 _DRAIN_BUDGET_FRAMES = 16
@@ -33,6 +34,7 @@ class Pump:
     ) -> None:
         self.engine = engine
         self.clock = clock
+        self.busy_poll = BusyPoll(clock)
         self._on_event = on_event
         self._on_notice: Callable[[Notice], None] = _ignore
         self._loop = asyncio.get_running_loop()
@@ -64,6 +66,7 @@ class Pump:
             self._timer = None
         self._timer_at = -inf
         self._transport = None
+        self.busy_poll.stop()
 
     # -- what drives it
 
@@ -72,6 +75,7 @@ class Pump:
         frames, more = port.drain(_DRAIN_BUDGET_FRAMES)
         if frames:
             now = self.clock()
+            self.busy_poll.came(len(frames), now)
             receive = self.engine.receive
             for origin, frame in frames:
                 try:

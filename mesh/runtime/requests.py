@@ -219,6 +219,8 @@ class Requests:
             self._finished(work.run)
         if self._line:
             self._move_up()
+        elif not self._known:
+            self._mailbox.expect()
 
     def _done_with(self, run: RunReceived, left: list[int]) -> None:
         left[0] -= 1

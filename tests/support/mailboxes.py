@@ -62,7 +62,17 @@ class Wire:
         self._room = False
         self._telling = False
         self.frames: list[list[Sent]] = []
+        self.expected = 0
         self.mailbox = Mailbox(Peer(PEER_ID, "bob"), self.delivery, self)  # type: ignore[arg-type]
+
+    @property
+    def busy_poll(self) -> "Wire":
+        """Stands there as well: how often an answer was expected."""
+        return self
+
+    def expect(self) -> None:
+        """As the busy poll's."""
+        self.expected += 1
 
     @property
     def sent(self) -> list[Sent]:

@@ -42,6 +42,11 @@ class Desk:
         self.requests.put(run, self.handler)
 
     @property
+    def expected(self):
+        """How often the next request was expected to come at once."""
+        return self.wire.expected
+
+    @property
     def replies(self):
         """[call id, status, body] of every reply that left."""
         self.wire.flush(self.delivery)

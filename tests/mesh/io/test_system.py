@@ -56,6 +56,19 @@ def test_elapsed_is_monotonic_elsewhere(monkeypatch):
     assert system._elapsed_clock() is time.monotonic
 
 
+@pytest.mark.parametrize(
+    ("platform", "asked"), [("linux", ["yield"]), ("darwin", ["yield"]), ("win32", [0])]
+)
+def test_giving_way_is_asked_of_the_system(monkeypatch, platform, asked):
+    """Of the scheduler where it can be, and as Windows has it there."""
+    said = []
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(system.os, "sched_yield", lambda: said.append("yield"), raising=False)
+    monkeypatch.setattr(system.time, "sleep", said.append)
+    system.give_way()
+    assert said == asked
+
+
 def test_the_file_limit_is_raised_in_a_real_process():
     """A process with a small soft limit ends with a larger one, up to the hard limit."""
     program = (

@@ -68,6 +68,20 @@ async def test_calls_that_wait_are_counted_however_they_end():
     assert wire.outgoing.asked == set()
 
 
+async def test_a_lone_call_expects_its_reply_at_once():
+    """One beside others does not: there is other traffic."""
+    wire = Wire()
+    (first,) = await begin(wire.mailbox.call("ask", 1, 5))
+    assert wire.expected == 1
+    (second,) = await begin(wire.mailbox.call("ask", 2, 5))
+    assert wire.expected == 1
+    wire.mailbox.on_replies([[1, REPLY_OK, None], [2, REPLY_OK, None]])
+    await asyncio.gather(first, second)
+    (third,) = await begin(wire.mailbox.call("ask", 3, 5))
+    assert wire.expected == 2
+    third.cancel()
+
+
 async def test_a_call_without_room_waits_for_no_reply_yet():
     """It slows nobody down who stands in the line before it, and counts once it has left."""
     wire = Wire(WINDOW)

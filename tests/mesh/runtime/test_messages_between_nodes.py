@@ -8,12 +8,14 @@ import pytest
 from mesh import CallFailed, CallTimeout, MessageTooLarge
 from mesh.constants import DEPTH_MAX
 from mesh.errors import BufferFull, DeliveryFailed, InvalidMessage, NodeClosed
+from mesh.runtime import busy_poll
 from nodes import Journal, Ticker, until
 from pairs_of_nodes import Pair
 
 pytestmark = pytest.mark.usefixtures("quiet_loop")
 
 PATIENCE_SECONDS = 30
+MINUTE_SECONDS = 60.0
 TICKS = 5
 MANY_BYTES = 4 << 30
 
@@ -182,6 +184,23 @@ async def test_nobody_works_for_a_caller_who_is_not_waiting(how):
         await asyncio.wait_for(cancelled.wait(), PATIENCE_SECONDS)
         with pytest.raises((asyncio.CancelledError, CallTimeout, NodeClosed, DeliveryFailed)):
             await call
+
+
+async def test_both_sides_of_a_conversation_wait_awake(monkeypatch):
+    """Calls one after the other; and a node that closes meanwhile is not held up by that."""
+    monkeypatch.setattr(busy_poll, "NEAR_SECONDS", MINUTE_SECONDS)
+    pair = Pair()
+
+    @pair.bob.serve("echo")
+    async def echo(body):
+        return body
+
+    async with pair:
+        polls = [node.running.pump.busy_poll for node in (pair.alice, pair.bob)]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not all(poll.in_conversation for poll in polls):
+                assert await pair.alice.call("bob", "echo", 1) == 1
+    assert not any(poll.in_conversation for poll in polls)
 
 
 async def test_more_calls_than_run_at_a_time_are_all_answered():

@@ -13,6 +13,7 @@ from mesh.errors import MessageTooLarge
 from mesh.io.notices import Connected
 from mesh.model import Now, Origin, Route, Transmit
 from mesh.runtime import pump as pump_module
+from mesh.runtime.busy_poll import TURNS
 from mesh.runtime.pump import Pump
 from virtual_time import in_virtual_time, pass_time
 
@@ -280,6 +281,33 @@ async def test_a_frame_that_cannot_be_dealt_with_costs_no_other(caplog):
     assert house.of("event") == [b"good"]
     assert "a frame could not be dealt with" in caplog.text
     assert "a notice could not be dealt with" in caplog.text
+
+
+async def test_a_conversation_is_waited_for_awake():
+    """Whatever comes counts as an answer or ends it, by how many frames come at once."""
+    house = House()
+    poll = house.pump.busy_poll
+    for _ in range(TURNS):
+        assert not poll.in_conversation
+        poll.expect()
+        house.pump._on_readable(Port(b"answer"))
+    assert poll.in_conversation
+    house.pump._on_readable(Port())
+    assert poll.in_conversation
+    poll.expect()
+    house.pump._on_readable(Port(b"one", b"two"))
+    assert not poll.in_conversation
+
+
+async def test_a_pump_that_stops_stays_awake_for_nobody():
+    """Its conversation is over."""
+    house = House()
+    poll = house.pump.busy_poll
+    for _ in range(TURNS):
+        poll.expect()
+        house.pump._on_readable(Port(b"answer"))
+    house.pump.stop()
+    assert not poll.in_conversation
 
 
 async def test_a_watched_descriptor_is_drained():

@@ -59,6 +59,26 @@ async def test_a_run_is_finished_only_when_every_request_is_answered():
     await desk.stop()
 
 
+async def test_the_last_reply_that_was_owed_lets_the_next_request_be_expected():
+    """Not one beside requests that are still worked on."""
+
+    async def work(body):
+        if body == "wait":
+            await gate.wait()
+
+    gate = asyncio.Event()
+    desk = Desk(work)
+    desk.put("wait", "quick", "quick")
+    await turns()
+    assert len(desk.replies) == 2
+    assert desk.expected == 0
+    gate.set()
+    await turns()
+    assert len(desk.replies) == 3
+    assert desk.expected == 1
+    await desk.stop()
+
+
 async def test_no_more_than_the_limit_run_at_a_time():
     """Those that suspend make room for others up to it; the rest wait."""
     gate = Gate()
