@@ -32,7 +32,6 @@ from mesh.runtime.trustees import Trust
 from mesh.runtime.watches import presences_of
 from mesh.trust.policy import Policy
 from mesh.wire.cbor import dumps
-from mesh.wire.messages import TELL
 
 F = TypeVar("F", bound=Callable[..., Any])
 AnyPeer = Peer | NodeId | str
@@ -335,21 +334,19 @@ class Node:
         except TypeError:
             outgoing = None
         if outgoing is not None:
-            receipt: Receipt | None
+            joining = None
             if type(body) is bytes:
-                if outgoing.raw_subject == subject and subject:
-                    size = len(body)
-                    budget = outgoing.budget - size - MESSAGE_BUDGET_BYTES
-                    if budget >= 0 and size < BULK_BYTES:
-                        outgoing.budget = budget
-                        outgoing.append(body)
-                        receipt = outgoing.receipt
-                        return receipt
-            elif (
-                subject and outgoing.packed_subject == subject and not isinstance(body, BYTES_LIKE)
-            ):
-                receipt = outgoing.join(TELL, subject, dumps(body))
-                if receipt is not None:
+                if outgoing.raw_subject == subject:
+                    joining = body
+            elif outgoing.packed_subject == subject and not isinstance(body, BYTES_LIKE):
+                joining = dumps(body)
+            if joining is not None and subject:
+                size = len(joining)
+                budget = outgoing.budget - size - MESSAGE_BUDGET_BYTES
+                if budget >= 0 and size < BULK_BYTES:
+                    outgoing.budget = budget
+                    outgoing.append(joining)
+                    receipt: Receipt = outgoing.receipt
                     return receipt
         check_subject(subject)
         return await self._mailbox(peer).tell(subject, body)

@@ -5,10 +5,11 @@ acknowledged it, whatever session or connection carries it.
 
 `Outgoing` is touched once for every message sent, so its first attributes are a contract with
 the caller on the hot path: while `raw_subject` is the subject of a direct message with a bytes
-body and `budget` covers its length + `limits.MESSAGE_BUDGET_BYTES`, `append(body)` and the
-subtraction of that cost queue the message, and `receipt` stands for it. An encoded message of the
-kind and subject of the open run is queued by `join`. Everything else goes through
-`offer`, and what is too large for a batch (`whole_bytes`) through `offer_large`.
+body, or `packed_subject` that of another one, and `budget` covers the length of what it is encoded
+as + `limits.MESSAGE_BUDGET_BYTES`, `append` of that and the subtraction of that cost queue the
+message, and `receipt` stands for it. An encoded message of the kind and subject of the open run is
+queued by `join`. Everything else goes through `offer`, and what is too large for a batch
+(`whole_bytes`) through `offer_large`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -71,7 +72,6 @@ class Outgoing:
     ) -> None:
         self.raw_subject: str | None = None
         self.packed_subject: str | None = None
-        self.packed_kind = 0
         self.append: Callable[[bytes], None] = _nothing_open
         self.budget = 0
         self.receipt: Any = None
@@ -98,6 +98,8 @@ class Outgoing:
         self.next_number = 1
         self._new_receipt = new_receipt
         self._run: OpenRun | None = None
+        # What `join` may add to it; None for a run that encoded messages may not join unseen.
+        self._joined: tuple[int, str] | None = None
         # Of the open batch: whether it holds a credited run, and of which depth it may.
         self._credited = False
         self._depth: int | None = None
@@ -170,9 +172,10 @@ class Outgoing:
         run.bodies.append(encoded)
         self.budget -= cost
         if bulk is None:
-            hot = subject if self._any_small_body_fits and kind in _JOINED else None
-            self.raw_subject, self.packed_subject = (hot, None) if raw else (None, hot)
-            self.packed_kind = kind
+            hot = self._any_small_body_fits and kind in _JOINED
+            told = subject if hot and kind == TELL else None
+            self.raw_subject, self.packed_subject = (told, None) if raw else (None, told)
+            self._joined = (kind, subject) if hot and not raw else None
         elif run.beside is not None:
             run.beside.append(bulk)
         return self.receipt
@@ -189,12 +192,7 @@ class Outgoing:
     def join(self, kind: int, subject: str, encoded: bytes) -> Any:
         """Queue an encoded message in the open run: the receipt, or None if it is to be offered."""
         cost = len(encoded) + MESSAGE_BUDGET_BYTES
-        if (
-            subject != self.packed_subject
-            or kind != self.packed_kind
-            or cost > self.budget
-            or cost > BULK_BYTES
-        ):
+        if (kind, subject) != self._joined or cost > self.budget or cost > BULK_BYTES:
             return None
         self.budget -= cost
         self.append(encoded)
@@ -306,7 +304,7 @@ class Outgoing:
     def close_hot_path(self) -> None:
         """Somebody waits: whatever comes now is offered, and does not overtake."""
         self.awaited = True
-        self.raw_subject = self.packed_subject = None
+        self.raw_subject = self.packed_subject = self._joined = None
 
     def close_batch(self) -> None:
         """Encode the open batch and number it: it is ready to be sent."""
@@ -327,7 +325,7 @@ class Outgoing:
         tells = holds_tells(self.open_runs)
         self.open_runs = []
         self._credited = False
-        self._run = None
+        self._run = self._joined = None
         self.raw_subject = self.packed_subject = None
         self.append = _nothing_open
         self.budget = self._budget_at_open = 0

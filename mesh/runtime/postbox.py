@@ -92,10 +92,9 @@ class Postbox:
 
     def _join(self, subject: str, body: object) -> Receipt | None:
         """Encoding is in vain unless the open run is of this subject."""
-        outgoing = self.outgoing
-        if outgoing.packed_subject != subject or outgoing.packed_kind != messages.TELL:
+        if self.outgoing.packed_subject != subject:
             return None
-        receipt: Receipt | None = outgoing.join(messages.TELL, subject, dumps(body))
+        receipt: Receipt | None = self.outgoing.join(messages.TELL, subject, dumps(body))
         return receipt
 
     def _tell(self, subject: str, body: object) -> Message:

@@ -115,10 +115,18 @@ def _plain(value: Any, room: int) -> bool:
     if room <= 0:
         return False
     if type(value) is dict:
-        for key in value:
+        for key, item in value.items():
+            kind = type(item)
             if type(key) is not str and type(key) is not bytes:
                 return False
-        value = value.values()
+            if kind in _ATOMS:
+                continue
+            if kind is int:
+                if not _INT_MIN <= item <= _INT_MAX:
+                    return False
+            elif kind not in _CONTAINERS or not _plain(item, room - 1):
+                return False
+        return True
     if len(value) >= _MANY:
         kinds = set(map(type, value))
         if kinds <= _ATOMS:
@@ -127,12 +135,12 @@ def _plain(value: Any, room: int) -> bool:
             return bool(min(value) >= _INT_MIN and max(value) <= _INT_MAX)
     for item in value:
         kind = type(item)
-        if kind is str:
+        if kind in _ATOMS:
             continue
         if kind is int:
             if not _INT_MIN <= item <= _INT_MAX:
                 return False
-        elif kind not in _ATOMS and (kind not in _CONTAINERS or not _plain(item, room - 1)):
+        elif kind not in _CONTAINERS or not _plain(item, room - 1):
             return False
     return True
 

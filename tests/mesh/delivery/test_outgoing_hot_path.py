@@ -15,24 +15,27 @@ def direction():
 
 
 def test_the_hot_path_is_that_of_the_open_run(direction):
-    """`raw_subject` names a run of bytes bodies told to a handler, `packed_subject` another."""
+    """`raw_subject` names a run of bytes bodies told to a handler, `packed_subject` another.
+
+    Requests and replies are added by `join` alone.
+    """
     outgoing = direction.outgoing
     with pytest.raises(RuntimeError, match="no run is open"):
         outgoing.append(b"nothing is open yet")
     steps = [
-        ((TELL, "log", b"x", True), ("log", None)),
-        ((TELL, "log", b"\xf6", False), (None, "log")),
-        ((TELL, "log", b"x", True), ("log", None)),
-        ((REQUEST, "log", b"\xf6", False), (None, "log")),
-        ((TELL, "log", b"x", True), ("log", None)),
-        ((REPLY, "log", b"\xf6", False), (None, "log")),
-        ((NESTED_REQUESTS[0], "log", b"\xf6", False), (None, None)),
-        ((TELL, "log", b"\xf6", False), (None, "log")),
+        ((TELL, "log", b"x", True), ("log", None), False),
+        ((TELL, "log", b"\xf6", False), (None, "log"), True),
+        ((TELL, "log", b"x", True), ("log", None), False),
+        ((REQUEST, "log", b"\xf6", False), (None, None), True),
+        ((TELL, "log", b"x", True), ("log", None), False),
+        ((REPLY, "log", b"\xf6", False), (None, None), True),
+        ((NESTED_REQUESTS[0], "log", b"\xf6", False), (None, None), False),
+        ((TELL, "log", b"\xf6", False), (None, "log"), True),
     ]
-    for (kind, subject, body, raw), hot in steps:
+    for (kind, subject, body, raw), hot, joins in steps:
         outgoing.offer(kind, subject, body, raw=raw)
         assert (outgoing.raw_subject, outgoing.packed_subject) == hot
-        assert (outgoing.join(kind, subject, body) is outgoing.receipt) is (hot[1] is not None)
+        assert (outgoing.join(kind, subject, body) is outgoing.receipt) is joins
     outgoing.close_batch()
     assert (outgoing.raw_subject, outgoing.packed_subject) == (None, None)
     assert outgoing.budget == 0
