@@ -24,10 +24,14 @@ _WHY_NOT_CARRIED_MAX_BYTES = 500
 
 
 class Mailbox(Postbox):
-    """Everything that is said to one instance of a peer; see `Postbox` for the arguments."""
+    """Everything that is said to one instance of a peer; see `Postbox` for the arguments.
+
+    `expect`: to be called when it is the peer's turn to speak (see `busy_poll`).
+    """
 
     def __init__(self, peer: Peer, delivery: Delivery, pump: "Pump") -> None:
         super().__init__(peer, delivery, pump)
+        self.expect = pump.busy_poll.expect
         self.calls: PendingCalls[tuple[str, float, asyncio.Future[Any]]] = PendingCalls()
         self._timeouts = Timeouts(self.calls.waiting, self._expire)
 
@@ -109,10 +113,6 @@ class Mailbox(Postbox):
             else:
                 waiting[2].set_exception(error_of(status, body, waiting[0], self.peer))
         return malformed
-
-    def expect(self) -> None:
-        """It is the peer's turn to speak: what it says may come at once."""
-        self._pump.busy_poll.expect()
 
     @property
     def replies_wait(self) -> bool:
